@@ -1,0 +1,1 @@
+//! The simulated telephone exchange, load tools and benchmarks.

@@ -1,0 +1,1 @@
+//! The gateway address server: which gateway serves a number, answered as ENUM.

@@ -1,0 +1,1 @@
+//! Sample arithmetic of the telephone network: codecs, concealment, tones, resampling.

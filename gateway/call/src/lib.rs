@@ -1,0 +1,1 @@
+//! Call control: joins legs, routes, hunts, maps causes and writes call records.

@@ -1,0 +1,1 @@
+//! The media plane: a pinned worker per core, RTP legs, timeslot bridges and packet I/O.

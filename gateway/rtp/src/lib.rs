@@ -1,0 +1,1 @@
+//! RTP, RTCP, telephone-event, session descriptions and the lock-free jitter buffer.

@@ -1,0 +1,1 @@
+//! The media gateway between SIP and E1/T1.
