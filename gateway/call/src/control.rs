@@ -1,0 +1,783 @@
+//! The calls: two legs each, from offer to record.
+//!
+//! An offer makes a call with its ingress leg. The call is routed (for calls from the line the
+//! directory may be asked in between), an egress leg is dialled, progress and answer climb back
+//! to the ingress leg, and the end of one leg ends the other. When the last leg is gone the
+//! record is written and nothing of the call is left.
+//!
+//! ```text
+//!  Inquiring ──▶ Dialling ──▶ Alerting ──▶ Answered ──▶ Clearing ──▶ (record)
+//!      └────────────┴────────────┴── failure: next way, or clear ──▲
+//! ```
+
+use std::collections::{BTreeMap, VecDeque};
+use std::time::{Duration, Instant};
+
+use trunkline_number::{Dialled, E164};
+
+use crate::interworking::cause;
+use crate::record::{CallRecord, LegEnd, LegMedium, LegRecord, ReleasedBy};
+use crate::routing::{LineNumber, NumberType, PacketTarget, Routing};
+use crate::trunk::{BChannel, SeizeError, SpanIndex, Trunks};
+
+mod call;
+#[cfg(test)]
+mod tests;
+
+use call::{Call, Leg, Phase, Way};
+
+/// A call of this gateway, counted from 1.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct CallId(pub u64);
+
+/// A leg of this gateway, counted from 1.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct LegId(pub u64);
+
+/// A call that comes in from the packet side.
+#[derive(Clone, Debug)]
+pub struct PacketOffer {
+    /// The party, for the record.
+    pub peer: String,
+    /// Called number as written.
+    pub called: String,
+    /// Calling number as written, if there is one.
+    pub calling: Option<String>,
+    /// The caller asked that the number not be shown.
+    pub calling_restricted: bool,
+}
+
+/// A call that comes in from the line.
+#[derive(Clone, Debug)]
+pub struct LineOffer {
+    /// The B channel that the other end chose.
+    pub channel: BChannel,
+    /// Called number.
+    pub called: LineNumber,
+    /// Calling number, if there is one.
+    pub calling: Option<LineNumber>,
+    /// The caller's number is not to be shown.
+    pub calling_restricted: bool,
+}
+
+/// Calling number as handed to the egress leg.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Calling {
+    /// The number as E.164.
+    pub number: E164,
+    /// Not to be shown to the called person.
+    pub restricted: bool,
+}
+
+/// What the directory said.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum InquiryReply {
+    /// Gateways that serve the number, best first.
+    Gateways(Vec<PacketTarget>),
+    /// No gateway serves the number.
+    UnknownNumber,
+    /// No directory answered.
+    Unavailable,
+}
+
+/// Why a leg ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Release {
+    /// Q.850 cause.
+    pub cause: u8,
+    /// The cause's location is the user (Q.850 §2.2.3).
+    pub from_user: bool,
+    /// SIP status, where one ended the leg.
+    pub status: Option<u16>,
+}
+
+impl Release {
+    /// A release with this cause and nothing else known.
+    pub fn with_cause(cause: u8) -> Self {
+        Self {
+            cause,
+            from_user: false,
+            status: None,
+        }
+    }
+}
+
+/// What the owner of call control has to do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// Ask the directory; answer with [`CallControl::inquiry_answered`].
+    Inquire {
+        /// The call that waits.
+        call: CallId,
+        /// The number asked for.
+        number: E164,
+    },
+    /// Send SETUP on this B channel.
+    DialLine {
+        /// The call.
+        call: CallId,
+        /// The new leg.
+        leg: LegId,
+        /// The seized channel.
+        channel: BChannel,
+        /// Called number in the form of the line.
+        called: LineNumber,
+        /// Calling number.
+        calling: Option<Calling>,
+    },
+    /// Call this target on the packet side.
+    DialPacket {
+        /// The call.
+        call: CallId,
+        /// The new leg.
+        leg: LegId,
+        /// Where to.
+        target: PacketTarget,
+        /// Called number.
+        called: E164,
+        /// Calling number.
+        calling: Option<Calling>,
+    },
+    /// Connect the media of both legs.
+    Join {
+        /// The call.
+        call: CallId,
+        /// The leg that called.
+        ingress: LegId,
+        /// The leg that was dialled.
+        egress: LegId,
+    },
+    /// The call is under way: CALL PROCEEDING towards a line, nothing more towards packets.
+    Proceed {
+        /// The ingress leg.
+        leg: LegId,
+    },
+    /// Something can be heard before answer: 183, or PROGRESS with in-band information.
+    Progress {
+        /// The ingress leg.
+        leg: LegId,
+    },
+    /// The called party is alerted: 180 or ALERTING.
+    Alert {
+        /// The ingress leg.
+        leg: LegId,
+        /// The called network sends its own ring-back tone in the voice channel.
+        in_band: bool,
+    },
+    /// The called party answered: 200 or CONNECT.
+    Answer {
+        /// The ingress leg.
+        leg: LegId,
+    },
+    /// End this leg; [`CallControl::leg_released`] must follow once nothing of it is left.
+    Release {
+        /// The leg.
+        leg: LegId,
+        /// Why.
+        release: Release,
+    },
+    /// The call is over.
+    Record(Box<CallRecord>),
+}
+
+/// Limits of call control.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Calls at a time; more are refused with cause 42.
+    pub calls_max: usize,
+    /// Longest time from offer to answer.
+    pub setup_max: Duration,
+}
+
+impl Default for Limits {
+    /// 10,000 calls. 200 s to answer: a little more than T301 gives the line (Q.931 §9.2: 180 s).
+    fn default() -> Self {
+        Self {
+            calls_max: 10_000,
+            setup_max: Duration::from_secs(200),
+        }
+    }
+}
+
+/// How many calls are in which phase.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct CallCount {
+    /// Waiting for the directory.
+    pub inquiring: usize,
+    /// Dialled, nothing heard of the called party yet.
+    pub dialling: usize,
+    /// The called party is alerted.
+    pub alerting: usize,
+    /// Talking.
+    pub answered: usize,
+    /// Waiting for the last leg to go.
+    pub clearing: usize,
+}
+
+/// All calls of a gateway.
+#[derive(Debug)]
+pub struct CallControl {
+    /// Where numbers go.
+    pub routing: Routing,
+    /// B channels.
+    pub trunks: Trunks,
+    limits: Limits,
+    draining: bool,
+    calls: BTreeMap<CallId, Call>,
+    legs: BTreeMap<LegId, CallId>,
+    calls_begun: u64,
+    legs_begun: u64,
+    actions: VecDeque<Action>,
+}
+
+impl CallControl {
+    /// Call control without a call.
+    pub fn new(routing: Routing, trunks: Trunks, limits: Limits) -> Self {
+        Self {
+            routing,
+            trunks,
+            limits,
+            draining: false,
+            calls: BTreeMap::new(),
+            legs: BTreeMap::new(),
+            calls_begun: 0,
+            legs_begun: 0,
+            actions: VecDeque::new(),
+        }
+    }
+
+    /// A call came in from the packet side.
+    pub fn offered_by_packet(&mut self, now: Instant, offer: PacketOffer) -> (CallId, LegId) {
+        let dialled = Dialled::parse(&offer.called, &self.routing.profile);
+        let calling = offer.calling.as_deref().and_then(|text| {
+            match Dialled::parse(text, &self.routing.profile) {
+                Ok(Dialled::E164(number)) => Some(Calling {
+                    number,
+                    restricted: offer.calling_restricted,
+                }),
+                _ => None,
+            }
+        });
+        let number = match &dialled {
+            Ok(Dialled::E164(number)) => Some(*number),
+            _ => None,
+        };
+        let medium = LegMedium::Packet { peer: offer.peer };
+        let (call, leg) = self.begin(now, medium, None, offer.called, number, calling);
+        if self.refuse_overload(now, call) {
+            return (call, leg);
+        }
+        let Some(number) = number else {
+            // Short codes are the exchange's own and are not reached through a gateway.
+            let why = match dialled {
+                Ok(_) => cause::UNALLOCATED_NUMBER,
+                Err(_) => cause::INVALID_NUMBER_FORMAT,
+            };
+            self.clear(now, call, Release::with_cause(why));
+            return (call, leg);
+        };
+        let Some(route) = self.routing.to_line(&number) else {
+            self.clear(
+                now,
+                call,
+                Release::with_cause(cause::NO_ROUTE_TO_DESTINATION),
+            );
+            return (call, leg);
+        };
+        let ways = route
+            .trunk_groups
+            .iter()
+            .map(|group| Way::Line {
+                group: group.clone(),
+                number_type: route.number_type,
+            })
+            .collect();
+        self.calls.get_mut(&call).expect("begun above").ways = ways;
+        self.dial_next(now, call, cause::NO_ROUTE_TO_DESTINATION);
+        (call, leg)
+    }
+
+    /// A call came in from the line. A channel that is already in use is refused with cause 44
+    /// (Q.931 §5.2.3.1, §5.7).
+    pub fn offered_by_line(&mut self, now: Instant, offer: LineOffer) -> (CallId, LegId) {
+        let seized = self.trunks.seize_channel(offer.channel);
+        let number = offer.called.to_e164(&self.routing.profile);
+        let calling = offer.calling.and_then(|calling| {
+            let number = calling.to_e164(&self.routing.profile)?;
+            Some(Calling {
+                number,
+                restricted: offer.calling_restricted,
+            })
+        });
+        let medium = LegMedium::Line {
+            channel: offer.channel.into(),
+        };
+        let own = seized.is_ok().then_some(offer.channel);
+        let (call, leg) = self.begin(
+            now,
+            medium,
+            own,
+            offer.called.digits.clone(),
+            number,
+            calling,
+        );
+        if seized.is_err() {
+            let why = Release::with_cause(cause::REQUESTED_CIRCUIT_NOT_AVAILABLE);
+            self.clear(now, call, why);
+            return (call, leg);
+        }
+        if self.refuse_overload(now, call) {
+            return (call, leg);
+        }
+        let Some(number) = number else {
+            self.clear(now, call, Release::with_cause(cause::UNALLOCATED_NUMBER));
+            return (call, leg);
+        };
+        self.actions.push_back(Action::Proceed { leg });
+        if let Some(phone) = self.routing.to_phone(&number) {
+            let way = Way::Packet {
+                target: phone.clone(),
+            };
+            self.calls.get_mut(&call).expect("begun above").ways = VecDeque::from([way]);
+            self.dial_next(now, call, cause::NO_ROUTE_TO_DESTINATION);
+        } else {
+            self.actions.push_back(Action::Inquire { call, number });
+        }
+        (call, leg)
+    }
+
+    /// The directory answered, or did not. A call that is gone meanwhile is left alone.
+    pub fn inquiry_answered(&mut self, now: Instant, call: CallId, reply: InquiryReply) {
+        let Some(waiting) = self.calls.get_mut(&call) else {
+            return;
+        };
+        if waiting.phase != Phase::Inquiring {
+            return;
+        }
+        match reply {
+            InquiryReply::Gateways(targets) => {
+                waiting.ways = targets
+                    .into_iter()
+                    .map(|target| Way::Packet { target })
+                    .collect();
+                self.dial_next(now, call, cause::NO_ROUTE_TO_DESTINATION);
+            }
+            InquiryReply::UnknownNumber => {
+                self.clear(now, call, Release::with_cause(cause::UNALLOCATED_NUMBER));
+            }
+            InquiryReply::Unavailable => {
+                self.clear(now, call, Release::with_cause(cause::NETWORK_OUT_OF_ORDER));
+            }
+        }
+    }
+
+    /// The egress leg's network can be heard before answer (Q.931 progress indicator 1 or 8, SIP
+    /// 183 with a session description).
+    pub fn leg_progressed(&mut self, leg: LegId) {
+        if let Some(call) = self.call_of_egress(leg)
+            && call.phase != Phase::Answered
+        {
+            let leg = call.ingress.id;
+            self.actions.push_back(Action::Progress { leg });
+        }
+    }
+
+    /// The called party is alerted.
+    pub fn leg_alerting(&mut self, now: Instant, leg: LegId, in_band: bool) {
+        if let Some(call) = self.call_of_egress(leg)
+            && call.phase == Phase::Dialling
+        {
+            call.phase = Phase::Alerting;
+            call.alerting_at = Some(now);
+            let leg = call.ingress.id;
+            self.actions.push_back(Action::Alert { leg, in_band });
+        }
+    }
+
+    /// The called party answered.
+    pub fn leg_answered(&mut self, now: Instant, leg: LegId) {
+        if let Some(call) = self.call_of_egress(leg)
+            && matches!(call.phase, Phase::Dialling | Phase::Alerting)
+        {
+            call.phase = Phase::Answered;
+            call.answered_at = Some(now);
+            call.ways.clear();
+            let leg = call.ingress.id;
+            self.actions.push_back(Action::Answer { leg });
+        }
+    }
+
+    /// The party on this leg wants to end the call (DISCONNECT), or its signalling failed; the
+    /// leg itself is still to be released.
+    pub fn leg_disconnected(&mut self, now: Instant, leg: LegId, release: Release) {
+        let Some(&id) = self.legs.get(&leg) else {
+            return;
+        };
+        let call = self.calls.get_mut(&id).expect("a leg has its call");
+        let ended = call.leg_mut(leg).expect("a leg is in its call");
+        if ended.end.is_none() {
+            ended.end = Some(end_by_peer(release));
+            ended.releasing = true;
+            self.actions.push_back(Action::Release { leg, release });
+        }
+        self.leg_ended(now, id, leg, release);
+    }
+
+    /// Nothing is left of this leg: its party ended it, or an [`Action::Release`] was carried out.
+    pub fn leg_released(&mut self, now: Instant, leg: LegId, release: Release) {
+        let Some(id) = self.legs.remove(&leg) else {
+            return;
+        };
+        let call = self.calls.get_mut(&id).expect("a leg has its call");
+        let ended = call.leg_mut(leg).expect("a leg is in its call");
+        ended.end.get_or_insert_with(|| end_by_peer(release));
+        ended.gone = true;
+        if let Some(channel) = ended.channel.take() {
+            self.trunks.release(channel);
+        }
+        self.leg_ended(now, id, leg, release);
+        self.record_if_over(id);
+    }
+
+    /// A span went in or out of service. Its calls are not cleared here: the D channel reports
+    /// each of them (Q.931 T309), and [`CallControl::clear_span`] does it at once on a line alarm.
+    pub fn span_in_service(&mut self, span: SpanIndex, in_service: bool) {
+        self.trunks.set_in_service(span, in_service);
+    }
+
+    /// Clears every call on a span, for a line that is gone.
+    pub fn clear_span(&mut self, now: Instant, span: SpanIndex) {
+        let release = Release::with_cause(cause::DESTINATION_OUT_OF_ORDER);
+        let on_span: Vec<LegId> = self
+            .calls
+            .values()
+            .flat_map(Call::legs)
+            .filter(|leg| leg.channel.is_some_and(|channel| channel.span == span))
+            .map(|leg| leg.id)
+            .collect();
+        for leg in on_span {
+            self.leg_disconnected(now, leg, release);
+        }
+    }
+
+    /// Takes no more calls. Calls that are up go on; [`CallControl::is_idle`] tells when the last
+    /// is gone.
+    pub fn drain(&mut self) {
+        self.draining = true;
+    }
+
+    /// Clears every call, for a shutdown that cannot wait.
+    pub fn clear_all(&mut self, now: Instant) {
+        let calls: Vec<CallId> = self.calls.keys().copied().collect();
+        for call in calls {
+            self.clear(now, call, Release::with_cause(cause::NORMAL_CALL_CLEARING));
+        }
+    }
+
+    /// No call is left.
+    pub fn is_idle(&self) -> bool {
+        self.calls.is_empty()
+    }
+
+    /// The call that a leg belongs to.
+    pub fn call_of(&self, leg: LegId) -> Option<CallId> {
+        self.legs.get(&leg).copied()
+    }
+
+    /// How many calls are in which phase.
+    pub fn count(&self) -> CallCount {
+        let mut count = CallCount::default();
+        for call in self.calls.values() {
+            match call.phase {
+                Phase::Inquiring => count.inquiring += 1,
+                Phase::Dialling => count.dialling += 1,
+                Phase::Alerting => count.alerting += 1,
+                Phase::Answered => count.answered += 1,
+                Phase::Clearing => count.clearing += 1,
+            }
+        }
+        count
+    }
+
+    /// When [`CallControl::timeout`] wants to be called next.
+    pub fn next_deadline(&self) -> Option<Instant> {
+        self.calls
+            .values()
+            .filter_map(|call| call.deadline(self.limits.setup_max))
+            .min()
+    }
+
+    /// Time has passed: calls that nobody answered in time are cleared.
+    pub fn timeout(&mut self, now: Instant) {
+        let setup_max = self.limits.setup_max;
+        let late: Vec<CallId> = self
+            .calls
+            .values()
+            .filter(|call| {
+                call.deadline(setup_max)
+                    .is_some_and(|deadline| deadline <= now)
+            })
+            .map(|call| call.id)
+            .collect();
+        for call in late {
+            let alerted = self.calls[&call].alerting_at.is_some();
+            let why = if alerted {
+                cause::NO_ANSWER
+            } else {
+                cause::RECOVERY_ON_TIMER_EXPIRY
+            };
+            self.clear(now, call, Release::with_cause(why));
+        }
+    }
+
+    /// The next thing to do; drain it after every call of another method.
+    #[must_use]
+    pub fn poll_action(&mut self) -> Option<Action> {
+        self.actions.pop_front()
+    }
+
+    fn begin(
+        &mut self,
+        now: Instant,
+        medium: LegMedium,
+        channel: Option<BChannel>,
+        called: String,
+        number: Option<E164>,
+        calling: Option<Calling>,
+    ) -> (CallId, LegId) {
+        self.calls_begun += 1;
+        let id = CallId(self.calls_begun);
+        let leg = self.new_leg(id);
+        let ingress = Leg::new(leg, medium, channel);
+        self.calls
+            .insert(id, Call::new(id, now, ingress, called, number, calling));
+        (id, leg)
+    }
+
+    fn new_leg(&mut self, call: CallId) -> LegId {
+        self.legs_begun += 1;
+        let leg = LegId(self.legs_begun);
+        self.legs.insert(leg, call);
+        leg
+    }
+
+    /// Refuses a call that is one too many. Gives whether it did.
+    fn refuse_overload(&mut self, now: Instant, call: CallId) -> bool {
+        let refuse = self.draining || self.calls.len() > self.limits.calls_max;
+        if refuse {
+            let why = Release::with_cause(cause::SWITCHING_EQUIPMENT_CONGESTION);
+            self.clear(now, call, why);
+        }
+        refuse
+    }
+
+    /// Dials the next way of a call; when none is left the call is cleared with `last_cause`.
+    fn dial_next(&mut self, now: Instant, id: CallId, last_cause: u8) {
+        let mut last_cause = last_cause;
+        loop {
+            let Some(call) = self.calls.get_mut(&id) else {
+                return;
+            };
+            let Some(way) = call.ways.pop_front() else {
+                self.clear(now, id, Release::with_cause(last_cause));
+                return;
+            };
+            match way {
+                Way::Packet { target } => {
+                    self.dial_packet(id, target);
+                    return;
+                }
+                Way::Line { group, number_type } => {
+                    match self.trunks.seize(&group, &call.refused_channels) {
+                        Ok(channel) => {
+                            // The group stays a way until answer: a channel that the other end
+                            // refuses (glare) is not the end of the call.
+                            call.ways.push_front(Way::Line { group, number_type });
+                            self.dial_line(id, channel, number_type);
+                            return;
+                        }
+                        Err(SeizeError::OutOfService | SeizeError::NoSuchGroup) => {
+                            last_cause = cause::NETWORK_OUT_OF_ORDER;
+                        }
+                        Err(_) => last_cause = cause::NO_CIRCUIT_AVAILABLE,
+                    }
+                }
+            }
+        }
+    }
+
+    fn dial_line(&mut self, id: CallId, channel: BChannel, number_type: NumberType) {
+        let leg = self.new_leg(id);
+        let call = self.calls.get_mut(&id).expect("dialled for a call");
+        let number = call.number.expect("only understood numbers are dialled");
+        let called = LineNumber::from_e164(&number, number_type, &self.routing.profile);
+        let medium = LegMedium::Line {
+            channel: channel.into(),
+        };
+        call.phase = Phase::Dialling;
+        call.egress.push(Leg::new(leg, medium, Some(channel)));
+        let (ingress, calling) = (call.ingress.id, call.calling.clone());
+        self.actions.push_back(Action::DialLine {
+            call: id,
+            leg,
+            channel,
+            called,
+            calling,
+        });
+        self.actions.push_back(Action::Join {
+            call: id,
+            ingress,
+            egress: leg,
+        });
+    }
+
+    fn dial_packet(&mut self, id: CallId, target: PacketTarget) {
+        let leg = self.new_leg(id);
+        let call = self.calls.get_mut(&id).expect("dialled for a call");
+        let called = call.number.expect("only understood numbers are dialled");
+        call.phase = Phase::Dialling;
+        call.egress.push(Leg::new(
+            leg,
+            LegMedium::Packet {
+                peer: target.0.clone(),
+            },
+            None,
+        ));
+        let (ingress, calling) = (call.ingress.id, call.calling.clone());
+        self.actions.push_back(Action::DialPacket {
+            call: id,
+            leg,
+            target,
+            called,
+            calling,
+        });
+        self.actions.push_back(Action::Join {
+            call: id,
+            ingress,
+            egress: leg,
+        });
+    }
+
+    /// What the end of one leg means for its call.
+    fn leg_ended(&mut self, now: Instant, id: CallId, leg: LegId, release: Release) {
+        let call = self.calls.get_mut(&id).expect("a leg has its call");
+        if call.phase == Phase::Clearing {
+            return;
+        }
+        let is_current_egress = call.egress.last().is_some_and(|egress| egress.id == leg);
+        let is_ingress = call.ingress.id == leg;
+        if !is_ingress && !is_current_egress {
+            return; // An earlier way that was given up.
+        }
+        if is_current_egress && call.phase != Phase::Answered && may_try_another(release.cause) {
+            let channel = match &call.egress.last().expect("current").medium {
+                LegMedium::Line { channel } => Some(BChannel {
+                    span: channel.span,
+                    timeslot: channel.timeslot,
+                }),
+                LegMedium::Packet { .. } => None,
+            };
+            // Only a refused channel is worth another one of the same group, and not for ever.
+            if release.cause == cause::REQUESTED_CIRCUIT_NOT_AVAILABLE
+                && call.refused_channels.len() < CHANNELS_REFUSED_MAX
+            {
+                call.refused_channels.extend(channel);
+            } else if channel.is_some() {
+                call.ways.pop_front();
+            }
+            call.phase = Phase::Dialling;
+            self.dial_next(now, id, release.cause);
+            return;
+        }
+        self.clear(now, id, release);
+    }
+
+    /// Ends a call: every leg that is still there is released.
+    fn clear(&mut self, now: Instant, id: CallId, release: Release) {
+        let Some(call) = self.calls.get_mut(&id) else {
+            return;
+        };
+        if call.phase == Phase::Clearing {
+            return;
+        }
+        call.phase = Phase::Clearing;
+        call.ended_at = Some(now);
+        call.cause = release.cause;
+        for leg in call.legs_mut() {
+            if !leg.releasing && !leg.gone {
+                leg.releasing = true;
+                leg.end = Some(LegEnd {
+                    cause: release.cause,
+                    status: None,
+                    by: ReleasedBy::Gateway,
+                });
+                self.actions.push_back(Action::Release {
+                    leg: leg.id,
+                    release,
+                });
+            }
+        }
+    }
+
+    fn record_if_over(&mut self, id: CallId) {
+        if self.calls[&id].legs().all(|leg| leg.gone) {
+            let call = self.calls.remove(&id).expect("looked up above");
+            self.actions
+                .push_back(Action::Record(Box::new(record_of(call))));
+        }
+    }
+
+    fn call_of_egress(&mut self, leg: LegId) -> Option<&mut Call> {
+        let call = self.calls.get_mut(self.legs.get(&leg)?)?;
+        let current = call.egress.last()?;
+        (current.id == leg && !current.releasing && call.phase != Phase::Clearing).then_some(call)
+    }
+}
+
+/// After so many channels that the other end refused for one call, its map of the span and ours
+/// differ; the next trunk group is tried.
+const CHANNELS_REFUSED_MAX: usize = 3;
+
+/// Whether a failure says nothing about the called party, so that another way may succeed.
+fn may_try_another(why: u8) -> bool {
+    matches!(
+        why,
+        cause::DESTINATION_OUT_OF_ORDER
+            | cause::NO_CIRCUIT_AVAILABLE
+            | cause::NETWORK_OUT_OF_ORDER
+            | cause::TEMPORARY_FAILURE
+            | cause::SWITCHING_EQUIPMENT_CONGESTION
+            | cause::REQUESTED_CIRCUIT_NOT_AVAILABLE
+            | 47
+            | cause::RECOVERY_ON_TIMER_EXPIRY
+    )
+}
+
+fn end_by_peer(release: Release) -> LegEnd {
+    LegEnd {
+        cause: release.cause,
+        status: release.status,
+        by: ReleasedBy::Peer,
+    }
+}
+
+fn record_of(call: Call) -> CallRecord {
+    let leg = |leg: Leg| LegRecord {
+        leg: leg.id,
+        medium: leg.medium,
+        end: leg.end.expect("a leg that is gone has ended"),
+    };
+    CallRecord {
+        call: call.id,
+        called: call.called,
+        number: call.number,
+        calling: call.calling.map(|calling| calling.number.to_string()),
+        ended_at: call.ended_at.expect("a call that is over has ended"),
+        ingress: leg(call.ingress),
+        egress: call.egress.into_iter().map(leg).collect(),
+        offered_at: call.offered_at,
+        alerting_at: call.alerting_at,
+        answered_at: call.answered_at,
+        cause: call.cause,
+    }
+}

@@ -1,0 +1,133 @@
+//! One call and its legs.
+
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
+
+use trunkline_number::E164;
+
+use super::{CallId, Calling, LegId};
+use crate::record::{LegEnd, LegMedium};
+use crate::routing::{NumberType, PacketTarget};
+use crate::trunk::BChannel;
+
+/// How far a call is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Phase {
+    /// Being routed; the directory may have been asked.
+    Inquiring,
+    /// The egress leg is dialled.
+    Dialling,
+    /// The called party is alerted.
+    Alerting,
+    /// The called party answered.
+    Answered,
+    /// Legs are being released.
+    Clearing,
+}
+
+/// A way to reach the called party that was not tried yet.
+#[derive(Clone, Debug)]
+pub(super) enum Way {
+    /// A free B channel of a trunk group.
+    Line {
+        group: String,
+        number_type: NumberType,
+    },
+    /// A target on the packet side.
+    Packet { target: PacketTarget },
+}
+
+#[derive(Debug)]
+pub(super) struct Leg {
+    pub id: LegId,
+    pub medium: LegMedium,
+    /// The B channel that this leg holds, until it is given back.
+    pub channel: Option<BChannel>,
+    pub end: Option<LegEnd>,
+    /// `Action::Release` was given.
+    pub releasing: bool,
+    /// Nothing is left of it.
+    pub gone: bool,
+}
+
+impl Leg {
+    pub fn new(id: LegId, medium: LegMedium, channel: Option<BChannel>) -> Self {
+        Self {
+            id,
+            medium,
+            channel,
+            end: None,
+            releasing: false,
+            gone: false,
+        }
+    }
+}
+
+#[derive(Debug)]
+pub(super) struct Call {
+    pub id: CallId,
+    pub phase: Phase,
+    pub called: String,
+    pub number: Option<E164>,
+    pub calling: Option<Calling>,
+    pub ingress: Leg,
+    /// The legs dialled, the current one last.
+    pub egress: Vec<Leg>,
+    pub ways: VecDeque<Way>,
+    /// B channels that the other end refused for this call.
+    pub refused_channels: Vec<BChannel>,
+    pub offered_at: Instant,
+    pub alerting_at: Option<Instant>,
+    pub answered_at: Option<Instant>,
+    pub ended_at: Option<Instant>,
+    pub cause: u8,
+}
+
+impl Call {
+    pub fn new(
+        id: CallId,
+        now: Instant,
+        ingress: Leg,
+        called: String,
+        number: Option<E164>,
+        calling: Option<Calling>,
+    ) -> Self {
+        Self {
+            id,
+            phase: Phase::Inquiring,
+            called,
+            number,
+            calling,
+            ingress,
+            egress: Vec::new(),
+            ways: VecDeque::new(),
+            refused_channels: Vec::new(),
+            offered_at: now,
+            alerting_at: None,
+            answered_at: None,
+            ended_at: None,
+            cause: 0,
+        }
+    }
+
+    pub fn legs(&self) -> impl Iterator<Item = &Leg> {
+        std::iter::once(&self.ingress).chain(&self.egress)
+    }
+
+    pub fn legs_mut(&mut self) -> impl Iterator<Item = &mut Leg> {
+        std::iter::once(&mut self.ingress).chain(&mut self.egress)
+    }
+
+    pub fn leg_mut(&mut self, leg: LegId) -> Option<&mut Leg> {
+        self.legs_mut().find(|known| known.id == leg)
+    }
+
+    /// When this call must have been answered.
+    pub fn deadline(&self, setup_max: Duration) -> Option<Instant> {
+        matches!(
+            self.phase,
+            Phase::Inquiring | Phase::Dialling | Phase::Alerting
+        )
+        .then(|| self.offered_at + setup_max)
+    }
+}

@@ -1,0 +1,394 @@
+//! Calls as the two sides see them.
+
+use std::time::{Duration, Instant};
+
+use proptest::prelude::*;
+use trunkline_number::CountryProfile;
+
+use super::*;
+use crate::routing::PrefixRoute;
+use crate::trunk::{ChannelCount, Hunting, TrunkGroup};
+
+fn gateway(timeslots: &[u8]) -> CallControl {
+    let mut trunks = Trunks::default();
+    let span = trunks.add_span(timeslots.iter().copied());
+    trunks.set_in_service(span, true);
+    let group = TrunkGroup {
+        name: "tokyo".into(),
+        spans: vec![span],
+        hunting: Hunting::Up,
+    };
+    trunks.add_group(group);
+    let route = PrefixRoute {
+        prefix: "813".into(),
+        trunk_groups: vec!["tokyo".into()],
+        number_type: NumberType::Unknown,
+    };
+    let routing = Routing::new(CountryProfile::japan(), vec![route]);
+    CallControl::new(routing, trunks, Limits::default())
+}
+
+fn actions(control: &mut CallControl) -> Vec<Action> {
+    std::iter::from_fn(|| control.poll_action()).collect()
+}
+
+fn packet_offer(called: &str) -> PacketOffer {
+    PacketOffer {
+        peer: "127.0.0.1:5060".into(),
+        called: called.into(),
+        calling: Some("0469-59-5678".into()),
+        calling_restricted: false,
+    }
+}
+
+fn line_offer(timeslot: u8, called: &str) -> LineOffer {
+    LineOffer {
+        channel: BChannel { span: 0, timeslot },
+        called: LineNumber {
+            number_type: NumberType::Unknown,
+            digits: called.into(),
+        },
+        calling: None,
+        calling_restricted: false,
+    }
+}
+
+/// The egress leg that was dialled last.
+fn dialled(actions: &[Action]) -> LegId {
+    actions
+        .iter()
+        .rev()
+        .find_map(|action| match action {
+            Action::DialLine { leg, .. } | Action::DialPacket { leg, .. } => Some(*leg),
+            _ => None,
+        })
+        .expect("a leg was dialled")
+}
+
+fn release_of(actions: &[Action], leg: LegId) -> Option<u8> {
+    actions.iter().find_map(|action| match action {
+        Action::Release {
+            leg: released,
+            release,
+        } if *released == leg => Some(release.cause),
+        _ => None,
+    })
+}
+
+fn record(actions: &[Action]) -> CallRecord {
+    actions
+        .iter()
+        .find_map(|action| match action {
+            Action::Record(record) => Some((**record).clone()),
+            _ => None,
+        })
+        .expect("the call was recorded")
+}
+
+#[test]
+fn a_call_from_packets_is_answered_by_the_line_and_recorded() {
+    let mut control = gateway(&[1, 2]);
+    let t0 = Instant::now();
+    let at = |seconds| t0 + Duration::from_secs(seconds);
+    let (_, ingress) = control.offered_by_packet(t0, packet_offer("03-3333-1234"));
+    let begun = actions(&mut control);
+    let egress = dialled(&begun);
+    assert!(matches!(
+        &begun[0],
+        Action::DialLine { channel: BChannel { span: 0, timeslot: 1 }, called, .. }
+            if called.digits == "0333331234"
+    ));
+    control.leg_alerting(at(1), egress, true);
+    control.leg_answered(at(5), egress);
+    assert_eq!(
+        actions(&mut control),
+        [
+            Action::Alert {
+                leg: ingress,
+                in_band: true
+            },
+            Action::Answer { leg: ingress }
+        ]
+    );
+    control.leg_released(at(65), ingress, Release::with_cause(16));
+    assert_eq!(release_of(&actions(&mut control), egress), Some(16));
+    assert_eq!(
+        control.trunks.count(0).busy,
+        1,
+        "the channel is kept until RELEASE is complete"
+    );
+    control.leg_released(at(66), egress, Release::with_cause(16));
+    let record = record(&actions(&mut control));
+    assert_eq!(record.answered_at, Some(at(5)));
+    assert_eq!(record.ended_at, at(65));
+    assert_eq!(record.ingress.end.by, ReleasedBy::Peer);
+    assert_eq!(record.egress[0].end.by, ReleasedBy::Gateway);
+    assert_eq!(record.calling.as_deref(), Some("+81469595678"));
+    assert!(control.is_idle());
+    assert_eq!(
+        control.trunks.count(0),
+        ChannelCount {
+            idle: 2,
+            busy: 0,
+            out_of_service: 0
+        }
+    );
+}
+
+#[test]
+fn busy_on_the_line_ends_the_call_with_the_same_cause() {
+    let mut control = gateway(&[1, 2]);
+    let now = Instant::now();
+    let (_, ingress) = control.offered_by_packet(now, packet_offer("0333331234"));
+    let egress = dialled(&actions(&mut control));
+    let busy = Release {
+        cause: 17,
+        from_user: true,
+        status: None,
+    };
+    control.leg_disconnected(now, egress, busy);
+    let ended = actions(&mut control);
+    assert_eq!(release_of(&ended, egress), Some(17));
+    assert_eq!(release_of(&ended, ingress), Some(17));
+}
+
+#[test]
+fn a_full_trunk_group_is_cause_34_and_one_out_of_service_38() {
+    let mut control = gateway(&[1]);
+    let now = Instant::now();
+    control.offered_by_packet(now, packet_offer("0333331234"));
+    actions(&mut control);
+    let (_, second) = control.offered_by_packet(now, packet_offer("0333331234"));
+    assert_eq!(release_of(&actions(&mut control), second), Some(34));
+    control.span_in_service(0, false);
+    let (_, third) = control.offered_by_packet(now, packet_offer("0333331234"));
+    assert_eq!(release_of(&actions(&mut control), third), Some(38));
+}
+
+#[test]
+fn numbers_without_a_way_are_told_apart() {
+    let mut control = gateway(&[1]);
+    let now = Instant::now();
+    for (called, cause) in [("06-1234-5678", 3), ("abc", 28), ("110", 1)] {
+        let (_, leg) = control.offered_by_packet(now, packet_offer(called));
+        assert_eq!(
+            release_of(&actions(&mut control), leg),
+            Some(cause),
+            "{called}"
+        );
+    }
+}
+
+#[test]
+fn a_channel_refused_by_the_other_end_is_followed_by_another() {
+    let mut control = gateway(&[1, 2]);
+    let now = Instant::now();
+    control.offered_by_packet(now, packet_offer("0333331234"));
+    let first = dialled(&actions(&mut control));
+    control.leg_released(now, first, Release::with_cause(44));
+    assert!(actions(&mut control).iter().any(|action| matches!(
+        action,
+        Action::DialLine {
+            channel: BChannel {
+                span: 0,
+                timeslot: 2
+            },
+            ..
+        }
+    )));
+}
+
+#[test]
+fn a_call_from_the_line_asks_the_directory_and_tries_the_next_gateway() {
+    let mut control = gateway(&[1, 2]);
+    let now = Instant::now();
+    let (call, ingress) = control.offered_by_line(now, line_offer(1, "0469595678"));
+    let asked = actions(&mut control);
+    assert_eq!(asked[0], Action::Proceed { leg: ingress });
+    assert!(
+        matches!(&asked[1], Action::Inquire { number, .. } if number.as_digits() == "81469595678")
+    );
+    let targets = ["sip:b1", "sip:b2"].map(|uri| PacketTarget(uri.into()));
+    control.inquiry_answered(now, call, InquiryReply::Gateways(targets.to_vec()));
+    let first = dialled(&actions(&mut control));
+    control.leg_released(
+        now,
+        first,
+        Release {
+            cause: 41,
+            from_user: false,
+            status: Some(503),
+        },
+    );
+    let second = dialled(&actions(&mut control));
+    control.leg_answered(now, second);
+    assert_eq!(actions(&mut control), [Action::Answer { leg: ingress }]);
+    control.leg_released(now, second, Release::with_cause(16));
+    control.leg_released(now, ingress, Release::with_cause(16));
+    let record = record(&actions(&mut control));
+    assert_eq!(record.egress.len(), 2);
+    assert_eq!(record.egress[0].end.status, Some(503));
+}
+
+#[test]
+fn an_unknown_number_and_a_silent_directory_are_told_apart() {
+    let mut control = gateway(&[1, 2]);
+    let now = Instant::now();
+    for (timeslot, reply, cause) in [
+        (1, InquiryReply::UnknownNumber, 1),
+        (2, InquiryReply::Unavailable, 38),
+    ] {
+        let (call, leg) = control.offered_by_line(now, line_offer(timeslot, "0469595678"));
+        actions(&mut control);
+        control.inquiry_answered(now, call, reply);
+        assert_eq!(release_of(&actions(&mut control), leg), Some(cause));
+    }
+}
+
+#[test]
+fn a_registered_phone_is_called_without_the_directory() {
+    let mut control = gateway(&[1]);
+    let phone = PacketTarget("sip:phone@127.0.0.1:5070".into());
+    control
+        .routing
+        .set_phone("81312345678".parse().unwrap(), Some(phone.clone()));
+    control.offered_by_line(Instant::now(), line_offer(1, "0312345678"));
+    assert!(
+        actions(&mut control)
+            .iter()
+            .any(|action| matches!(action, Action::DialPacket { target, .. } if *target == phone))
+    );
+}
+
+#[test]
+fn a_channel_offered_twice_is_refused_with_44_and_the_first_call_keeps_it() {
+    let mut control = gateway(&[1]);
+    let now = Instant::now();
+    control.offered_by_line(now, line_offer(1, "0469595678"));
+    actions(&mut control);
+    let (_, second) = control.offered_by_line(now, line_offer(1, "0469595678"));
+    assert_eq!(release_of(&actions(&mut control), second), Some(44));
+    control.leg_released(now, second, Release::with_cause(44));
+    assert_eq!(control.trunks.count(0).busy, 1);
+}
+
+#[test]
+fn a_call_nobody_answers_is_cleared_in_time() {
+    let mut control = gateway(&[1]);
+    let t0 = Instant::now();
+    let (_, ingress) = control.offered_by_packet(t0, packet_offer("0333331234"));
+    let egress = dialled(&actions(&mut control));
+    control.leg_alerting(t0, egress, false);
+    let deadline = control.next_deadline().unwrap();
+    control.timeout(deadline);
+    assert_eq!(release_of(&actions(&mut control), ingress), Some(19));
+    assert_eq!(control.next_deadline(), None);
+}
+
+#[test]
+fn draining_refuses_new_calls_and_keeps_old_ones() {
+    let mut control = gateway(&[1, 2]);
+    let now = Instant::now();
+    control.offered_by_packet(now, packet_offer("0333331234"));
+    let egress = dialled(&actions(&mut control));
+    control.drain();
+    let (_, late) = control.offered_by_packet(now, packet_offer("0333331234"));
+    assert_eq!(release_of(&actions(&mut control), late), Some(42));
+    control.leg_answered(now, egress);
+    assert_eq!(control.count().answered, 1);
+}
+
+#[test]
+fn a_lost_span_clears_its_calls_with_27() {
+    let mut control = gateway(&[1, 2]);
+    let now = Instant::now();
+    let (_, ingress) = control.offered_by_packet(now, packet_offer("0333331234"));
+    let egress = dialled(&actions(&mut control));
+    control.leg_answered(now, egress);
+    control.span_in_service(0, false);
+    control.clear_span(now, 0);
+    let ended = actions(&mut control);
+    assert_eq!(release_of(&ended, ingress), Some(27));
+    assert_eq!(release_of(&ended, egress), Some(27));
+}
+
+proptest! {
+    /// Whatever happens in whatever order: each call is recorded once, and when every leg that
+    /// was asked to go has gone, no leg, call or channel is left.
+    #[test]
+    fn nothing_is_left_over(events in proptest::collection::vec((0..11_u8, any::<u16>()), 0..300)) {
+        let mut control = gateway(&[1, 2, 3, 4]);
+        let mut now = Instant::now();
+        let mut legs: Vec<LegId> = Vec::new();
+        let mut to_release: Vec<LegId> = Vec::new();
+        let mut waiting: Vec<CallId> = Vec::new();
+        let mut begun = 0_usize;
+        let mut recorded: Vec<CallId> = Vec::new();
+        let mut drain = |control: &mut CallControl,
+                         legs: &mut Vec<LegId>,
+                         to_release: &mut Vec<LegId>,
+                         waiting: &mut Vec<CallId>| {
+            while let Some(action) = control.poll_action() {
+                match action {
+                    Action::DialLine { leg, .. } | Action::DialPacket { leg, .. } => legs.push(leg),
+                    Action::Release { leg, .. } => to_release.push(leg),
+                    Action::Inquire { call, .. } => waiting.push(call),
+                    Action::Record(record) => recorded.push(record.call),
+                    _ => {}
+                }
+            }
+        };
+        for (event, pick) in events {
+            now += Duration::from_millis(u64::from(pick));
+            let leg = legs.get(usize::from(pick) % legs.len().max(1)).copied();
+            match (event, leg) {
+                (0, _) => {
+                    begun += 1;
+                    legs.push(control.offered_by_packet(now, packet_offer("0333331234")).1);
+                }
+                (1, _) => {
+                    begun += 1;
+                    let timeslot = (pick % 5) as u8 + 1;
+                    legs.push(control.offered_by_line(now, line_offer(timeslot, "0469595678")).1);
+                }
+                (2, Some(leg)) => control.leg_alerting(now, leg, pick % 2 == 0),
+                (3, Some(leg)) => control.leg_answered(now, leg),
+                (4, Some(leg)) => control.leg_progressed(leg),
+                (5, Some(leg)) => control.leg_disconnected(now, leg, Release::with_cause((pick % 128) as u8)),
+                (6, Some(leg)) => control.leg_released(now, leg, Release::with_cause((pick % 128) as u8)),
+                (7, _) => control.timeout(now),
+                (8, _) => {
+                    if let Some(call) = waiting.pop() {
+                        let reply = match pick % 3 {
+                            0 => InquiryReply::UnknownNumber,
+                            1 => InquiryReply::Unavailable,
+                            _ => InquiryReply::Gateways(vec![PacketTarget("sip:b".into()); 2]),
+                        };
+                        control.inquiry_answered(now, call, reply);
+                    }
+                }
+                (9, _) => {
+                    if let Some(leg) = to_release.pop() {
+                        control.leg_released(now, leg, Release::with_cause(16));
+                    }
+                }
+                (10, _) => control.clear_span(now, 0),
+                _ => {}
+            }
+            drain(&mut control, &mut legs, &mut to_release, &mut waiting);
+        }
+        control.clear_all(now);
+        drain(&mut control, &mut legs, &mut to_release, &mut waiting);
+        while let Some(leg) = to_release.pop() {
+            control.leg_released(now, leg, Release::with_cause(16));
+            drain(&mut control, &mut legs, &mut to_release, &mut waiting);
+        }
+        prop_assert!(control.is_idle());
+        prop_assert_eq!(control.trunks.count(0).idle, 4);
+        prop_assert_eq!(recorded.len(), begun);
+        let calls = recorded.len();
+        recorded.sort_unstable();
+        recorded.dedup();
+        prop_assert_eq!(recorded.len(), calls);
+    }
+}

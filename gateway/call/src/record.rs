@@ -1,0 +1,104 @@
+//! The call detail record: what is left of a call.
+
+use std::time::Instant;
+
+use serde::Serialize;
+use trunkline_number::E164;
+
+use crate::control::{CallId, LegId};
+use crate::trunk::BChannel;
+
+/// What one leg ran on.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case", tag = "kind")]
+pub enum LegMedium {
+    /// A B channel of a span.
+    Line {
+        /// Span and timeslot.
+        #[serde(flatten)]
+        channel: BChannelRecord,
+    },
+    /// The packet side.
+    Packet {
+        /// The party: where the call came from or went to.
+        peer: String,
+    },
+}
+
+/// A B channel in a record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct BChannelRecord {
+    /// Index of the span in the configuration.
+    pub span: usize,
+    /// Timeslot on the wire.
+    pub timeslot: u8,
+}
+
+impl From<BChannel> for BChannelRecord {
+    fn from(channel: BChannel) -> Self {
+        Self {
+            span: channel.span,
+            timeslot: channel.timeslot,
+        }
+    }
+}
+
+/// Who ended a leg.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ReleasedBy {
+    /// The party on this leg, or its network.
+    Peer,
+    /// The gateway, since the other leg ended or the gateway itself gave up.
+    Gateway,
+}
+
+/// How a leg ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct LegEnd {
+    /// Q.850 cause.
+    pub cause: u8,
+    /// SIP status that ended the leg, where one did.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub status: Option<u16>,
+    /// Who ended it.
+    pub by: ReleasedBy,
+}
+
+/// One leg of a call.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LegRecord {
+    /// The leg, by which the owner adds its media statistics.
+    pub leg: LegId,
+    /// What it ran on.
+    pub medium: LegMedium,
+    /// How it ended.
+    pub end: LegEnd,
+}
+
+/// One call, written when nothing of it is left.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CallRecord {
+    /// The call.
+    pub call: CallId,
+    /// The called number as it was dialled.
+    pub called: String,
+    /// The called number understood.
+    pub number: Option<E164>,
+    /// The calling number as far as known.
+    pub calling: Option<String>,
+    /// The party that called.
+    pub ingress: LegRecord,
+    /// The parties that were called, in the order tried; more than one after a reroute.
+    pub egress: Vec<LegRecord>,
+    /// When the call came in.
+    pub offered_at: Instant,
+    /// When the called party was alerted.
+    pub alerting_at: Option<Instant>,
+    /// When it answered.
+    pub answered_at: Option<Instant>,
+    /// When the first of both legs ended.
+    pub ended_at: Instant,
+    /// Cause that ended the call.
+    pub cause: u8,
+}

@@ -1,0 +1,196 @@
+//! Which way a number goes.
+//!
+//! A call from the packet side goes to the trunk group whose prefix fits its number longest. A
+//! call from the line goes to a phone that is configured or registered under its number, and
+//! otherwise to the gateway that the directory names.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use trunkline_number::{CountryProfile, Dialled, E164};
+
+/// Type of number of Q.931 §4.5.8, as far as routing makes a difference.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum NumberType {
+    /// As a person on that exchange would dial it, with trunk prefix.
+    #[default]
+    Unknown,
+    /// Country code first.
+    International,
+    /// Without country code and trunk prefix.
+    National,
+    /// Without area code.
+    Subscriber,
+}
+
+/// A number on the line: digits and what they begin with.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct LineNumber {
+    /// Type of number.
+    pub number_type: NumberType,
+    /// The digits.
+    pub digits: String,
+}
+
+impl LineNumber {
+    /// Writes an E.164 number for the line in the form that `number_type` asks for.
+    ///
+    /// A number of another country is international whatever was asked for, and so is a
+    /// subscriber number, whose area code call control cannot tell.
+    pub fn from_e164(number: &E164, number_type: NumberType, profile: &CountryProfile) -> Self {
+        let digits = number.as_digits();
+        match (
+            number_type,
+            digits.strip_prefix(profile.country_code.as_str()),
+        ) {
+            (NumberType::National, Some(national)) => Self {
+                number_type,
+                digits: national.to_owned(),
+            },
+            (NumberType::Unknown, Some(national)) => Self {
+                number_type,
+                digits: format!("{}{national}", profile.trunk_prefix),
+            },
+            _ => Self {
+                number_type: NumberType::International,
+                digits: digits.to_owned(),
+            },
+        }
+    }
+
+    /// Reads the number as E.164, `None` where its digits do not make one (a short code, a
+    /// subscriber number without area code, a wrong length).
+    pub fn to_e164(&self, profile: &CountryProfile) -> Option<E164> {
+        match self.number_type {
+            NumberType::International => self.digits.parse().ok(),
+            NumberType::National => format!("{}{}", profile.country_code, self.digits)
+                .parse()
+                .ok(),
+            NumberType::Subscriber => None,
+            NumberType::Unknown => match Dialled::parse(&self.digits, profile) {
+                Ok(Dialled::E164(number)) => Some(number),
+                _ => None,
+            },
+        }
+    }
+}
+
+/// A prefix served by a trunk group.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PrefixRoute {
+    /// Leading E.164 digits, without `+`. The empty prefix takes every number.
+    pub prefix: String,
+    /// The trunk groups that lead there, first choice first.
+    pub trunk_groups: Vec<String>,
+    /// How the called number is written towards that line.
+    pub number_type: NumberType,
+}
+
+/// Where a call on the packet side goes: the target in the packet side's own form, which call
+/// control hands through untouched (a SIP URI).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct PacketTarget(pub String);
+
+/// The routing table of a gateway.
+#[derive(Clone, Debug, Default)]
+pub struct Routing {
+    /// How numbers are dialled here.
+    pub profile: CountryProfile,
+    routes: Vec<PrefixRoute>,
+    phones: BTreeMap<E164, PacketTarget>,
+}
+
+impl Routing {
+    /// A table with the given dialling habits and prefixes.
+    pub fn new(profile: CountryProfile, mut routes: Vec<PrefixRoute>) -> Self {
+        // Longest first, so that the first that fits is the one.
+        routes.sort_by_key(|route| std::cmp::Reverse(route.prefix.len()));
+        Self {
+            profile,
+            routes,
+            phones: BTreeMap::new(),
+        }
+    }
+
+    /// Sets or removes the phone that rings for a number when the line calls it.
+    pub fn set_phone(&mut self, number: E164, target: Option<PacketTarget>) {
+        match target {
+            Some(target) => self.phones.insert(number, target),
+            None => self.phones.remove(&number),
+        };
+    }
+
+    /// The trunk groups for a number from the packet side.
+    pub fn to_line(&self, number: &E164) -> Option<&PrefixRoute> {
+        self.routes
+            .iter()
+            .find(|route| number.as_digits().starts_with(&route.prefix))
+    }
+
+    /// The phone for a number from the line.
+    pub fn to_phone(&self, number: &E164) -> Option<&PacketTarget> {
+        self.phones.get(number)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn e164(digits: &str) -> E164 {
+        digits.parse().unwrap()
+    }
+
+    #[test]
+    fn the_longest_prefix_wins() {
+        let route = |prefix: &str, group: &str| PrefixRoute {
+            prefix: prefix.into(),
+            trunk_groups: vec![group.into()],
+            number_type: NumberType::Unknown,
+        };
+        let routing = Routing::new(
+            CountryProfile::japan(),
+            vec![
+                route("81", "any"),
+                route("813", "tokyo"),
+                route("8133333", "one office"),
+            ],
+        );
+        let group = |digits| {
+            routing
+                .to_line(&e164(digits))
+                .map(|route| route.trunk_groups[0].clone())
+        };
+        assert_eq!(group("81333331234").as_deref(), Some("one office"));
+        assert_eq!(group("81355551234").as_deref(), Some("tokyo"));
+        assert_eq!(group("81469595678").as_deref(), Some("any"));
+        assert_eq!(group("12025550123"), None);
+    }
+
+    #[test]
+    fn numbers_are_written_for_the_line_as_configured() {
+        let profile = CountryProfile::japan();
+        let number = e164("81333331234");
+        let digits = |number_type| LineNumber::from_e164(&number, number_type, &profile).digits;
+        assert_eq!(digits(NumberType::Unknown), "0333331234");
+        assert_eq!(digits(NumberType::National), "333331234");
+        assert_eq!(digits(NumberType::International), "81333331234");
+        let abroad = LineNumber::from_e164(&e164("12025550123"), NumberType::National, &profile);
+        assert_eq!(abroad.number_type, NumberType::International);
+    }
+
+    #[test]
+    fn what_was_written_for_the_line_reads_back() {
+        let profile = CountryProfile::japan();
+        let number = e164("81469595678");
+        for number_type in [
+            NumberType::Unknown,
+            NumberType::National,
+            NumberType::International,
+        ] {
+            let written = LineNumber::from_e164(&number, number_type, &profile);
+            assert_eq!(written.to_e164(&profile), Some(number), "{written:?}");
+        }
+    }
+}
