@@ -1,0 +1,62 @@
+# Trunkline: a click on a web page rings a telephone.
+#
+#   make run    set up, build, start the whole system on this machine, make one call, stay up
+#   make test   set up, build, test everything
+#
+# Both install the Debian packages they need (scripts/set-up says which) and explain themselves
+# if they cannot. A Rust toolchain is the one prerequisite.
+
+.PHONY: help run demo test test-unit test-system test-loom lint bench fuzz
+
+help:
+	@sed -n '3,4p' Makefile | sed 's/^# *//'
+	@echo 'make demo   both embodiments of the patent and Fig. 9, exit status 0 if all speech arrived intact'
+	@echo 'make bench  criterion benches of the hot functions'
+	@echo 'make fuzz   every parser, coverage-guided, one minute each'
+
+run:
+	@scripts/set-up run
+	cargo build --release --workspace --bins
+	@exec target/release/trunkline-demo run
+
+demo:
+	@scripts/set-up run
+	cargo build --release --workspace --bins
+	target/release/trunkline-demo check
+
+test: lint test-unit test-loom test-system
+
+lint:
+	@scripts/set-up test
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets -- -D warnings
+	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --quiet
+
+test-unit:
+	@scripts/set-up test
+	cargo test --workspace --exclude trunkline-demo
+
+# Every interleaving of the jitter buffer's two threads.
+test-loom:
+	RUSTFLAGS="--cfg loom" CARGO_TARGET_DIR=target/loom cargo test --release -p trunkline-rtp --test loom_jitter
+
+# The programs themselves, against software that nobody here wrote.
+test-system: target/pesq/ready
+	@scripts/set-up test
+	cargo build --workspace --bins
+	PESQ_PYTHON=$(CURDIR)/target/pesq/bin/python cargo test -p trunkline-demo -- --test-threads=1
+
+# PESQ (ITU-T P.862) scores the speech in the tests; it is not part of the product.
+target/pesq/ready: scripts/pesq-requirements.txt
+	@scripts/set-up test
+	python3 -m venv target/pesq
+	target/pesq/bin/pip install --quiet --disable-pip-version-check -r scripts/pesq-requirements.txt
+	touch $@
+
+bench:
+	@scripts/set-up run
+	cargo bench -p trunkline-bench
+
+fuzz:
+	@scripts/set-up run
+	scripts/fuzz
