@@ -60,10 +60,7 @@ impl Source {
             remedy: remedy.to_owned(),
         };
         let unreadable = |error: std::io::Error| {
-            fault(
-                format!("cannot be read: {error}"),
-                "name a readable YAML file",
-            )
+            fault(format!("cannot be read: {error}"), "name a readable YAML file")
         };
         let size_octets = std::fs::metadata(path).map_err(unreadable)?.len();
         if size_octets > SIZE_MAX_OCTETS {
@@ -82,13 +79,7 @@ impl Source {
         text: String,
     ) -> Result<(T, Self), ConfigurationError> {
         match serde_yaml::from_str(&text) {
-            Ok(value) => Ok((
-                value,
-                Self {
-                    path: path.to_owned(),
-                    text,
-                },
-            )),
+            Ok(value) => Ok((value, Self { path: path.to_owned(), text })),
             Err(error) => Err(ConfigurationError {
                 path: path.to_owned(),
                 line: error.location().map(|location| location.line()),
@@ -124,12 +115,7 @@ impl Source {
     /// The line, from 1, of a key in block style. Where the last parts of the path are written in
     /// flow style (`{…}`, `[…]`) or are not there, it is the line of the part before them.
     pub fn line_of(&self, key: &str) -> Option<usize> {
-        let lines: Vec<Line<'_>> = self
-            .text
-            .lines()
-            .enumerate()
-            .filter_map(Line::read)
-            .collect();
+        let lines: Vec<Line<'_>> = self.text.lines().enumerate().filter_map(Line::read).collect();
         let mut from = 0;
         let mut until = lines.len();
         let mut found = None;
@@ -143,20 +129,12 @@ impl Source {
             };
             found = Some(lines[at].number);
             let is_item = part.parse::<usize>().is_ok();
-            let indent = if is_item {
-                lines[at].dash_indent()
-            } else {
-                lines[at].key_indent()
-            };
+            let indent = if is_item { lines[at].dash_indent() } else { lines[at].key_indent() };
             // What belongs to a key: deeper lines, or items at the key's own indent.
             until = (at + 1..until)
                 .find(|&next| {
                     let line = &lines[next];
-                    let own = if is_item {
-                        line.dash_indent()
-                    } else {
-                        line.first_indent()
-                    };
+                    let own = if is_item { line.dash_indent() } else { line.first_indent() };
                     line.first_indent() < indent
                         || (line.first_indent() == indent && (is_item || !line.is_item()))
                         || (is_item && own < indent)
@@ -178,12 +156,8 @@ struct Line<'a> {
 impl<'a> Line<'a> {
     fn read((index, text): (usize, &'a str)) -> Option<Self> {
         let content = text.trim_start();
-        (!content.is_empty() && !content.starts_with('#') && !content.starts_with("---")).then_some(
-            Self {
-                number: index + 1,
-                text,
-            },
-        )
+        (!content.is_empty() && !content.starts_with('#') && !content.starts_with("---"))
+            .then_some(Self { number: index + 1, text })
     }
 
     fn first_indent(&self) -> usize {
@@ -217,17 +191,11 @@ impl<'a> Line<'a> {
 
 fn key_line(lines: &[Line<'_>], wanted: &str) -> Option<usize> {
     let indent = lines.iter().map(Line::key_indent).min()?;
-    lines
-        .iter()
-        .position(|line| line.key_indent() == indent && line.key() == Some(wanted))
+    lines.iter().position(|line| line.key_indent() == indent && line.key() == Some(wanted))
 }
 
 fn nth_item(lines: &[Line<'_>], place: usize) -> Option<usize> {
-    let indent = lines
-        .iter()
-        .filter(|line| line.is_item())
-        .map(Line::dash_indent)
-        .min()?;
+    let indent = lines.iter().filter(|line| line.is_item()).map(Line::dash_indent).min()?;
     lines
         .iter()
         .enumerate()
@@ -261,10 +229,7 @@ routes:
 ";
 
     fn source() -> Source {
-        Source {
-            path: "gateway.yaml".into(),
-            text: TEXT.into(),
-        }
+        Source { path: "gateway.yaml".into(), text: TEXT.into() }
     }
 
     #[test]
@@ -306,11 +271,7 @@ routes:
 
     #[test]
     fn an_error_of_meaning_names_file_line_key_and_remedy() {
-        let error = source().error(
-            "spans.1.name",
-            "is used twice",
-            "give each span its own name",
-        );
+        let error = source().error("spans.1.name", "is used twice", "give each span its own name");
         assert_eq!(
             error.to_string(),
             "gateway.yaml:9: spans.1.name: is used twice\n  remedy: give each span its own name"

@@ -94,11 +94,7 @@ pub struct Release {
 impl Release {
     /// A release with this cause and nothing else known.
     pub fn with_cause(cause: u8) -> Self {
-        Self {
-            cause,
-            from_user: false,
-            status: None,
-        }
+        Self { cause, from_user: false, status: None }
     }
 }
 
@@ -192,10 +188,7 @@ pub struct Limits {
 impl Default for Limits {
     /// 10,000 calls. 200 s to answer: a little more than T301 gives the line (Q.931 §9.2: 180 s).
     fn default() -> Self {
-        Self {
-            calls_max: 10_000,
-            setup_max: Duration::from_secs(200),
-        }
+        Self { calls_max: 10_000, setup_max: Duration::from_secs(200) }
     }
 }
 
@@ -251,10 +244,9 @@ impl CallControl {
         let dialled = Dialled::parse(&offer.called, &self.routing.profile);
         let calling = offer.calling.as_deref().and_then(|text| {
             match Dialled::parse(text, &self.routing.profile) {
-                Ok(Dialled::E164(number)) => Some(Calling {
-                    number,
-                    restricted: offer.calling_restricted,
-                }),
+                Ok(Dialled::E164(number)) => {
+                    Some(Calling { number, restricted: offer.calling_restricted })
+                }
                 _ => None,
             }
         });
@@ -277,20 +269,13 @@ impl CallControl {
             return (call, leg);
         };
         let Some(route) = self.routing.to_line(&number) else {
-            self.clear(
-                now,
-                call,
-                Release::with_cause(cause::NO_ROUTE_TO_DESTINATION),
-            );
+            self.clear(now, call, Release::with_cause(cause::NO_ROUTE_TO_DESTINATION));
             return (call, leg);
         };
         let ways = route
             .trunk_groups
             .iter()
-            .map(|group| Way::Line {
-                group: group.clone(),
-                number_type: route.number_type,
-            })
+            .map(|group| Way::Line { group: group.clone(), number_type: route.number_type })
             .collect();
         self.calls.get_mut(&call).expect("begun above").ways = ways;
         self.dial_next(now, call, cause::NO_ROUTE_TO_DESTINATION);
@@ -304,23 +289,12 @@ impl CallControl {
         let number = offer.called.to_e164(&self.routing.profile);
         let calling = offer.calling.and_then(|calling| {
             let number = calling.to_e164(&self.routing.profile)?;
-            Some(Calling {
-                number,
-                restricted: offer.calling_restricted,
-            })
+            Some(Calling { number, restricted: offer.calling_restricted })
         });
-        let medium = LegMedium::Line {
-            channel: offer.channel.into(),
-        };
+        let medium = LegMedium::Line { channel: offer.channel.into() };
         let own = seized.is_ok().then_some(offer.channel);
-        let (call, leg) = self.begin(
-            now,
-            medium,
-            own,
-            offer.called.digits.clone(),
-            number,
-            calling,
-        );
+        let (call, leg) =
+            self.begin(now, medium, own, offer.called.digits.clone(), number, calling);
         if seized.is_err() {
             let why = Release::with_cause(cause::REQUESTED_CIRCUIT_NOT_AVAILABLE);
             self.clear(now, call, why);
@@ -335,9 +309,7 @@ impl CallControl {
         };
         self.actions.push_back(Action::Proceed { leg });
         if let Some(phone) = self.routing.to_phone(&number) {
-            let way = Way::Packet {
-                target: phone.clone(),
-            };
+            let way = Way::Packet { target: phone.clone() };
             self.calls.get_mut(&call).expect("begun above").ways = VecDeque::from([way]);
             self.dial_next(now, call, cause::NO_ROUTE_TO_DESTINATION);
         } else {
@@ -356,10 +328,7 @@ impl CallControl {
         }
         match reply {
             InquiryReply::Gateways(targets) => {
-                waiting.ways = targets
-                    .into_iter()
-                    .map(|target| Way::Packet { target })
-                    .collect();
+                waiting.ways = targets.into_iter().map(|target| Way::Packet { target }).collect();
                 self.dial_next(now, call, cause::NO_ROUTE_TO_DESTINATION);
             }
             InquiryReply::UnknownNumber => {
@@ -501,10 +470,7 @@ impl CallControl {
 
     /// When [`CallControl::timeout`] wants to be called next.
     pub fn next_deadline(&self) -> Option<Instant> {
-        self.calls
-            .values()
-            .filter_map(|call| call.deadline(self.limits.setup_max))
-            .min()
+        self.calls.values().filter_map(|call| call.deadline(self.limits.setup_max)).min()
     }
 
     /// Time has passed: calls that nobody answered in time are cleared.
@@ -513,19 +479,12 @@ impl CallControl {
         let late: Vec<CallId> = self
             .calls
             .values()
-            .filter(|call| {
-                call.deadline(setup_max)
-                    .is_some_and(|deadline| deadline <= now)
-            })
+            .filter(|call| call.deadline(setup_max).is_some_and(|deadline| deadline <= now))
             .map(|call| call.id)
             .collect();
         for call in late {
             let alerted = self.calls[&call].alerting_at.is_some();
-            let why = if alerted {
-                cause::NO_ANSWER
-            } else {
-                cause::RECOVERY_ON_TIMER_EXPIRY
-            };
+            let why = if alerted { cause::NO_ANSWER } else { cause::RECOVERY_ON_TIMER_EXPIRY };
             self.clear(now, call, Release::with_cause(why));
         }
     }
@@ -549,8 +508,7 @@ impl CallControl {
         let id = CallId(self.calls_begun);
         let leg = self.new_leg(id);
         let ingress = Leg::new(leg, medium, channel);
-        self.calls
-            .insert(id, Call::new(id, now, ingress, called, number, calling));
+        self.calls.insert(id, Call::new(id, now, ingress, called, number, calling));
         (id, leg)
     }
 
@@ -611,24 +569,12 @@ impl CallControl {
         let call = self.calls.get_mut(&id).expect("dialled for a call");
         let number = call.number.expect("only understood numbers are dialled");
         let called = LineNumber::from_e164(&number, number_type, &self.routing.profile);
-        let medium = LegMedium::Line {
-            channel: channel.into(),
-        };
+        let medium = LegMedium::Line { channel: channel.into() };
         call.phase = Phase::Dialling;
         call.egress.push(Leg::new(leg, medium, Some(channel)));
         let (ingress, calling) = (call.ingress.id, call.calling.clone());
-        self.actions.push_back(Action::DialLine {
-            call: id,
-            leg,
-            channel,
-            called,
-            calling,
-        });
-        self.actions.push_back(Action::Join {
-            call: id,
-            ingress,
-            egress: leg,
-        });
+        self.actions.push_back(Action::DialLine { call: id, leg, channel, called, calling });
+        self.actions.push_back(Action::Join { call: id, ingress, egress: leg });
     }
 
     fn dial_packet(&mut self, id: CallId, target: PacketTarget) {
@@ -636,26 +582,10 @@ impl CallControl {
         let call = self.calls.get_mut(&id).expect("dialled for a call");
         let called = call.number.expect("only understood numbers are dialled");
         call.phase = Phase::Dialling;
-        call.egress.push(Leg::new(
-            leg,
-            LegMedium::Packet {
-                peer: target.0.clone(),
-            },
-            None,
-        ));
+        call.egress.push(Leg::new(leg, LegMedium::Packet { peer: target.0.clone() }, None));
         let (ingress, calling) = (call.ingress.id, call.calling.clone());
-        self.actions.push_back(Action::DialPacket {
-            call: id,
-            leg,
-            target,
-            called,
-            calling,
-        });
-        self.actions.push_back(Action::Join {
-            call: id,
-            ingress,
-            egress: leg,
-        });
+        self.actions.push_back(Action::DialPacket { call: id, leg, target, called, calling });
+        self.actions.push_back(Action::Join { call: id, ingress, egress: leg });
     }
 
     /// What the end of one leg means for its call.
@@ -671,10 +601,9 @@ impl CallControl {
         }
         if is_current_egress && call.phase != Phase::Answered && may_try_another(release.cause) {
             let channel = match &call.egress.last().expect("current").medium {
-                LegMedium::Line { channel } => Some(BChannel {
-                    span: channel.span,
-                    timeslot: channel.timeslot,
-                }),
+                LegMedium::Line { channel } => {
+                    Some(BChannel { span: channel.span, timeslot: channel.timeslot })
+                }
                 LegMedium::Packet { .. } => None,
             };
             // Only a refused channel is worth another one of the same group, and not for ever.
@@ -706,15 +635,9 @@ impl CallControl {
         for leg in call.legs_mut() {
             if !leg.releasing && !leg.gone {
                 leg.releasing = true;
-                leg.end = Some(LegEnd {
-                    cause: release.cause,
-                    status: None,
-                    by: ReleasedBy::Gateway,
-                });
-                self.actions.push_back(Action::Release {
-                    leg: leg.id,
-                    release,
-                });
+                leg.end =
+                    Some(LegEnd { cause: release.cause, status: None, by: ReleasedBy::Gateway });
+                self.actions.push_back(Action::Release { leg: leg.id, release });
             }
         }
     }
@@ -722,8 +645,7 @@ impl CallControl {
     fn record_if_over(&mut self, id: CallId) {
         if self.calls[&id].legs().all(|leg| leg.gone) {
             let call = self.calls.remove(&id).expect("looked up above");
-            self.actions
-                .push_back(Action::Record(Box::new(record_of(call))));
+            self.actions.push_back(Action::Record(Box::new(record_of(call))));
         }
     }
 
@@ -754,11 +676,7 @@ fn may_try_another(why: u8) -> bool {
 }
 
 fn end_by_peer(release: Release) -> LegEnd {
-    LegEnd {
-        cause: release.cause,
-        status: release.status,
-        by: ReleasedBy::Peer,
-    }
+    LegEnd { cause: release.cause, status: release.status, by: ReleasedBy::Peer }
 }
 
 fn record_of(call: Call) -> CallRecord {

@@ -124,10 +124,7 @@ pub fn status_of_cause(cause: u8, from_user: bool) -> u16 {
     if cause == 21 && from_user {
         return 603;
     }
-    STATUS_OF_CAUSE
-        .iter()
-        .find(|(known, _)| *known == cause)
-        .map_or(500, |(_, status)| *status)
+    STATUS_OF_CAUSE.iter().find(|(known, _)| *known == cause).map_or(500, |(_, status)| *status)
 }
 
 /// The Q.850 cause for a SIP final `status` without a Reason header.
@@ -135,9 +132,7 @@ pub fn status_of_cause(cause: u8, from_user: bool) -> u16 {
 /// Statuses without an entry are treated as the x00 of their class (RFC 3261 §8.1.3.2).
 pub fn cause_of_status(status: u16) -> u8 {
     let find = |wanted: u16| CAUSE_OF_STATUS.iter().find(|(known, _)| *known == wanted);
-    find(status)
-        .or_else(|| find(status / 100 * 100))
-        .map_or(127, |(_, cause)| *cause)
+    find(status).or_else(|| find(status / 100 * 100)).map_or(127, |(_, cause)| *cause)
 }
 
 /// What a cause means, in the words of Q.850, for logs and records.

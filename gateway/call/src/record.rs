@@ -36,10 +36,7 @@ pub struct BChannelRecord {
 
 impl From<BChannel> for BChannelRecord {
     fn from(channel: BChannel) -> Self {
-        Self {
-            span: channel.span,
-            timeslot: channel.timeslot,
-        }
+        Self { span: channel.span, timeslot: channel.timeslot }
     }
 }
 

@@ -40,22 +40,14 @@ impl LineNumber {
     /// subscriber number, whose area code call control cannot tell.
     pub fn from_e164(number: &E164, number_type: NumberType, profile: &CountryProfile) -> Self {
         let digits = number.as_digits();
-        match (
-            number_type,
-            digits.strip_prefix(profile.country_code.as_str()),
-        ) {
-            (NumberType::National, Some(national)) => Self {
-                number_type,
-                digits: national.to_owned(),
-            },
-            (NumberType::Unknown, Some(national)) => Self {
-                number_type,
-                digits: format!("{}{national}", profile.trunk_prefix),
-            },
-            _ => Self {
-                number_type: NumberType::International,
-                digits: digits.to_owned(),
-            },
+        match (number_type, digits.strip_prefix(profile.country_code.as_str())) {
+            (NumberType::National, Some(national)) => {
+                Self { number_type, digits: national.to_owned() }
+            }
+            (NumberType::Unknown, Some(national)) => {
+                Self { number_type, digits: format!("{}{national}", profile.trunk_prefix) }
+            }
+            _ => Self { number_type: NumberType::International, digits: digits.to_owned() },
         }
     }
 
@@ -64,9 +56,7 @@ impl LineNumber {
     pub fn to_e164(&self, profile: &CountryProfile) -> Option<E164> {
         match self.number_type {
             NumberType::International => self.digits.parse().ok(),
-            NumberType::National => format!("{}{}", profile.country_code, self.digits)
-                .parse()
-                .ok(),
+            NumberType::National => format!("{}{}", profile.country_code, self.digits).parse().ok(),
             NumberType::Subscriber => None,
             NumberType::Unknown => match Dialled::parse(&self.digits, profile) {
                 Ok(Dialled::E164(number)) => Some(number),
@@ -106,11 +96,7 @@ impl Routing {
     pub fn new(profile: CountryProfile, mut routes: Vec<PrefixRoute>) -> Self {
         // Longest first, so that the first that fits is the one.
         routes.sort_by_key(|route| std::cmp::Reverse(route.prefix.len()));
-        Self {
-            profile,
-            routes,
-            phones: BTreeMap::new(),
-        }
+        Self { profile, routes, phones: BTreeMap::new() }
     }
 
     /// Sets or removes the phone that rings for a number when the line calls it.
@@ -123,9 +109,7 @@ impl Routing {
 
     /// The trunk groups for a number from the packet side.
     pub fn to_line(&self, number: &E164) -> Option<&PrefixRoute> {
-        self.routes
-            .iter()
-            .find(|route| number.as_digits().starts_with(&route.prefix))
+        self.routes.iter().find(|route| number.as_digits().starts_with(&route.prefix))
     }
 
     /// The phone for a number from the line.
@@ -151,17 +135,10 @@ mod tests {
         };
         let routing = Routing::new(
             CountryProfile::japan(),
-            vec![
-                route("81", "any"),
-                route("813", "tokyo"),
-                route("8133333", "one office"),
-            ],
+            vec![route("81", "any"), route("813", "tokyo"), route("8133333", "one office")],
         );
-        let group = |digits| {
-            routing
-                .to_line(&e164(digits))
-                .map(|route| route.trunk_groups[0].clone())
-        };
+        let group =
+            |digits| routing.to_line(&e164(digits)).map(|route| route.trunk_groups[0].clone());
         assert_eq!(group("81333331234").as_deref(), Some("one office"));
         assert_eq!(group("81355551234").as_deref(), Some("tokyo"));
         assert_eq!(group("81469595678").as_deref(), Some("any"));
@@ -184,11 +161,7 @@ mod tests {
     fn what_was_written_for_the_line_reads_back() {
         let profile = CountryProfile::japan();
         let number = e164("81469595678");
-        for number_type in [
-            NumberType::Unknown,
-            NumberType::National,
-            NumberType::International,
-        ] {
+        for number_type in [NumberType::Unknown, NumberType::National, NumberType::International] {
             let written = LineNumber::from_e164(&number, number_type, &profile);
             assert_eq!(written.to_e164(&profile), Some(number), "{written:?}");
         }

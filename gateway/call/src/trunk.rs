@@ -140,10 +140,7 @@ impl Trunks {
             .iter()
             .filter(|span| self.spans.get(**span).is_some_and(|span| span.in_service))
             .flat_map(|&span| {
-                self.spans[span]
-                    .channels
-                    .keys()
-                    .map(move |&timeslot| BChannel { span, timeslot })
+                self.spans[span].channels.keys().map(move |&timeslot| BChannel { span, timeslot })
             })
             .collect();
         if order.is_empty() {
@@ -189,11 +186,7 @@ impl Trunks {
 
     /// State of one channel, `None` when there is no such channel.
     pub fn state(&self, channel: BChannel) -> Option<ChannelState> {
-        self.spans
-            .get(channel.span)?
-            .channels
-            .get(&channel.timeslot)
-            .copied()
+        self.spans.get(channel.span)?.channels.get(&channel.timeslot).copied()
     }
 
     /// How many of a span's channels are in which state.
@@ -233,11 +226,7 @@ mod tests {
             let span = trunks.add_span([1, 2, 3]);
             trunks.set_in_service(span, true);
         }
-        trunks.add_group(TrunkGroup {
-            name: "a".into(),
-            spans: vec![0, 1],
-            hunting,
-        });
+        trunks.add_group(TrunkGroup { name: "a".into(), spans: vec![0, 1], hunting });
         trunks
     }
 
@@ -254,10 +243,7 @@ mod tests {
         assert_eq!([seized(&mut down), seized(&mut down)], [(1, 3), (1, 2)]);
         let mut round = two_spans(Hunting::RoundRobin);
         let first = seized(&mut round);
-        round.release(BChannel {
-            span: first.0,
-            timeslot: first.1,
-        });
+        round.release(BChannel { span: first.0, timeslot: first.1 });
         assert_eq!((first, seized(&mut round)), ((0, 1), (0, 2)));
     }
 
@@ -279,54 +265,25 @@ mod tests {
         let mut trunks = two_spans(Hunting::Up);
         trunks.set_in_service(0, false);
         assert_eq!(seized(&mut trunks), (1, 1));
-        assert_eq!(
-            trunks.count(0),
-            ChannelCount {
-                idle: 0,
-                busy: 0,
-                out_of_service: 3
-            }
-        );
-        assert_eq!(
-            trunks.count(1),
-            ChannelCount {
-                idle: 2,
-                busy: 1,
-                out_of_service: 0
-            }
-        );
+        assert_eq!(trunks.count(0), ChannelCount { idle: 0, busy: 0, out_of_service: 3 });
+        assert_eq!(trunks.count(1), ChannelCount { idle: 2, busy: 1, out_of_service: 0 });
     }
 
     #[test]
     fn channels_that_the_other_end_refused_are_avoided() {
         let mut trunks = two_spans(Hunting::Up);
-        let avoid = [BChannel {
-            span: 0,
-            timeslot: 1,
-        }];
-        assert_eq!(
-            trunks.seize("a", &avoid),
-            Ok(BChannel {
-                span: 0,
-                timeslot: 2
-            })
-        );
+        let avoid = [BChannel { span: 0, timeslot: 1 }];
+        assert_eq!(trunks.seize("a", &avoid), Ok(BChannel { span: 0, timeslot: 2 }));
     }
 
     #[test]
     fn a_channel_is_seized_once() {
         let mut trunks = two_spans(Hunting::Up);
-        let channel = BChannel {
-            span: 1,
-            timeslot: 2,
-        };
+        let channel = BChannel { span: 1, timeslot: 2 };
         assert_eq!(trunks.seize_channel(channel), Ok(()));
         assert_eq!(trunks.seize_channel(channel), Err(SeizeError::Busy));
         assert_eq!(
-            trunks.seize_channel(BChannel {
-                span: 1,
-                timeslot: 16
-            }),
+            trunks.seize_channel(BChannel { span: 1, timeslot: 16 }),
             Err(SeizeError::NoSuchChannel)
         );
     }

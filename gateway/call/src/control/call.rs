@@ -29,10 +29,7 @@ pub(super) enum Phase {
 #[derive(Clone, Debug)]
 pub(super) enum Way {
     /// A free B channel of a trunk group.
-    Line {
-        group: String,
-        number_type: NumberType,
-    },
+    Line { group: String, number_type: NumberType },
     /// A target on the packet side.
     Packet { target: PacketTarget },
 }
@@ -52,14 +49,7 @@ pub(super) struct Leg {
 
 impl Leg {
     pub fn new(id: LegId, medium: LegMedium, channel: Option<BChannel>) -> Self {
-        Self {
-            id,
-            medium,
-            channel,
-            end: None,
-            releasing: false,
-            gone: false,
-        }
+        Self { id, medium, channel, end: None, releasing: false, gone: false }
     }
 }
 
@@ -124,10 +114,7 @@ impl Call {
 
     /// When this call must have been answered.
     pub fn deadline(&self, setup_max: Duration) -> Option<Instant> {
-        matches!(
-            self.phase,
-            Phase::Inquiring | Phase::Dialling | Phase::Alerting
-        )
-        .then(|| self.offered_at + setup_max)
+        matches!(self.phase, Phase::Inquiring | Phase::Dialling | Phase::Alerting)
+            .then(|| self.offered_at + setup_max)
     }
 }

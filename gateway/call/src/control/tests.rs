@@ -13,11 +13,7 @@ fn gateway(timeslots: &[u8]) -> CallControl {
     let mut trunks = Trunks::default();
     let span = trunks.add_span(timeslots.iter().copied());
     trunks.set_in_service(span, true);
-    let group = TrunkGroup {
-        name: "tokyo".into(),
-        spans: vec![span],
-        hunting: Hunting::Up,
-    };
+    let group = TrunkGroup { name: "tokyo".into(), spans: vec![span], hunting: Hunting::Up };
     trunks.add_group(group);
     let route = PrefixRoute {
         prefix: "813".into(),
@@ -44,10 +40,7 @@ fn packet_offer(called: &str) -> PacketOffer {
 fn line_offer(timeslot: u8, called: &str) -> LineOffer {
     LineOffer {
         channel: BChannel { span: 0, timeslot },
-        called: LineNumber {
-            number_type: NumberType::Unknown,
-            digits: called.into(),
-        },
+        called: LineNumber { number_type: NumberType::Unknown, digits: called.into() },
         calling: None,
         calling_restricted: false,
     }
@@ -67,10 +60,7 @@ fn dialled(actions: &[Action]) -> LegId {
 
 fn release_of(actions: &[Action], leg: LegId) -> Option<u8> {
     actions.iter().find_map(|action| match action {
-        Action::Release {
-            leg: released,
-            release,
-        } if *released == leg => Some(release.cause),
+        Action::Release { leg: released, release } if *released == leg => Some(release.cause),
         _ => None,
     })
 }
@@ -102,21 +92,11 @@ fn a_call_from_packets_is_answered_by_the_line_and_recorded() {
     control.leg_answered(at(5), egress);
     assert_eq!(
         actions(&mut control),
-        [
-            Action::Alert {
-                leg: ingress,
-                in_band: true
-            },
-            Action::Answer { leg: ingress }
-        ]
+        [Action::Alert { leg: ingress, in_band: true }, Action::Answer { leg: ingress }]
     );
     control.leg_released(at(65), ingress, Release::with_cause(16));
     assert_eq!(release_of(&actions(&mut control), egress), Some(16));
-    assert_eq!(
-        control.trunks.count(0).busy,
-        1,
-        "the channel is kept until RELEASE is complete"
-    );
+    assert_eq!(control.trunks.count(0).busy, 1, "the channel is kept until RELEASE is complete");
     control.leg_released(at(66), egress, Release::with_cause(16));
     let record = record(&actions(&mut control));
     assert_eq!(record.answered_at, Some(at(5)));
@@ -125,14 +105,7 @@ fn a_call_from_packets_is_answered_by_the_line_and_recorded() {
     assert_eq!(record.egress[0].end.by, ReleasedBy::Gateway);
     assert_eq!(record.calling.as_deref(), Some("+81469595678"));
     assert!(control.is_idle());
-    assert_eq!(
-        control.trunks.count(0),
-        ChannelCount {
-            idle: 2,
-            busy: 0,
-            out_of_service: 0
-        }
-    );
+    assert_eq!(control.trunks.count(0), ChannelCount { idle: 2, busy: 0, out_of_service: 0 });
 }
 
 #[test]
@@ -141,11 +114,7 @@ fn busy_on_the_line_ends_the_call_with_the_same_cause() {
     let now = Instant::now();
     let (_, ingress) = control.offered_by_packet(now, packet_offer("0333331234"));
     let egress = dialled(&actions(&mut control));
-    let busy = Release {
-        cause: 17,
-        from_user: true,
-        status: None,
-    };
+    let busy = Release { cause: 17, from_user: true, status: None };
     control.leg_disconnected(now, egress, busy);
     let ended = actions(&mut control);
     assert_eq!(release_of(&ended, egress), Some(17));
@@ -171,11 +140,7 @@ fn numbers_without_a_way_are_told_apart() {
     let now = Instant::now();
     for (called, cause) in [("06-1234-5678", 3), ("abc", 28), ("110", 1)] {
         let (_, leg) = control.offered_by_packet(now, packet_offer(called));
-        assert_eq!(
-            release_of(&actions(&mut control), leg),
-            Some(cause),
-            "{called}"
-        );
+        assert_eq!(release_of(&actions(&mut control), leg), Some(cause), "{called}");
     }
 }
 
@@ -188,13 +153,7 @@ fn a_channel_refused_by_the_other_end_is_followed_by_another() {
     control.leg_released(now, first, Release::with_cause(44));
     assert!(actions(&mut control).iter().any(|action| matches!(
         action,
-        Action::DialLine {
-            channel: BChannel {
-                span: 0,
-                timeslot: 2
-            },
-            ..
-        }
+        Action::DialLine { channel: BChannel { span: 0, timeslot: 2 }, .. }
     )));
 }
 
@@ -211,15 +170,7 @@ fn a_call_from_the_line_asks_the_directory_and_tries_the_next_gateway() {
     let targets = ["sip:b1", "sip:b2"].map(|uri| PacketTarget(uri.into()));
     control.inquiry_answered(now, call, InquiryReply::Gateways(targets.to_vec()));
     let first = dialled(&actions(&mut control));
-    control.leg_released(
-        now,
-        first,
-        Release {
-            cause: 41,
-            from_user: false,
-            status: Some(503),
-        },
-    );
+    control.leg_released(now, first, Release { cause: 41, from_user: false, status: Some(503) });
     let second = dialled(&actions(&mut control));
     control.leg_answered(now, second);
     assert_eq!(actions(&mut control), [Action::Answer { leg: ingress }]);
@@ -234,10 +185,9 @@ fn a_call_from_the_line_asks_the_directory_and_tries_the_next_gateway() {
 fn an_unknown_number_and_a_silent_directory_are_told_apart() {
     let mut control = gateway(&[1, 2]);
     let now = Instant::now();
-    for (timeslot, reply, cause) in [
-        (1, InquiryReply::UnknownNumber, 1),
-        (2, InquiryReply::Unavailable, 38),
-    ] {
+    for (timeslot, reply, cause) in
+        [(1, InquiryReply::UnknownNumber, 1), (2, InquiryReply::Unavailable, 38)]
+    {
         let (call, leg) = control.offered_by_line(now, line_offer(timeslot, "0469595678"));
         actions(&mut control);
         control.inquiry_answered(now, call, reply);
@@ -249,9 +199,7 @@ fn an_unknown_number_and_a_silent_directory_are_told_apart() {
 fn a_registered_phone_is_called_without_the_directory() {
     let mut control = gateway(&[1]);
     let phone = PacketTarget("sip:phone@127.0.0.1:5070".into());
-    control
-        .routing
-        .set_phone("81312345678".parse().unwrap(), Some(phone.clone()));
+    control.routing.set_phone("81312345678".parse().unwrap(), Some(phone.clone()));
     control.offered_by_line(Instant::now(), line_offer(1, "0312345678"));
     assert!(
         actions(&mut control)
