@@ -61,10 +61,7 @@ impl ClickTarget {
     /// number reaches, anything over 4096 octets.
     pub fn parse(argument: &str) -> Result<ClickTarget, NumberError> {
         if argument.len() > MAX_OCTETS {
-            return Err(NumberError::LinkTooLong {
-                found: argument.len(),
-                limit: MAX_OCTETS,
-            });
+            return Err(NumberError::LinkTooLong { found: argument.len(), limit: MAX_OCTETS });
         }
         refuse_control_characters(argument)?;
         if argument.is_empty() {
@@ -83,9 +80,7 @@ impl ClickTarget {
                     tel(rest.strip_suffix('/').unwrap_or(rest)).map(ClickTarget::Number)
                 }
                 "file" => file(rest).map(ClickTarget::File),
-                other => Err(NumberError::Scheme {
-                    scheme: other.to_owned(),
-                }),
+                other => Err(NumberError::Scheme { scheme: other.to_owned() }),
             },
         }
     }
@@ -110,12 +105,7 @@ fn tel(rest: &str) -> Result<TelNumber, NumberError> {
     for parameter in parts {
         let (name, value) = parameter.split_once('=').unwrap_or((parameter, ""));
         let name = name.to_ascii_lowercase();
-        let refuse = |problem| {
-            Err(NumberError::Parameter {
-                name: shorten(&name),
-                problem,
-            })
-        };
+        let refuse = |problem| Err(NumberError::Parameter { name: shorten(&name), problem });
         if name.is_empty() || !name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-') {
             return refuse("is not written as RFC 3966 has it");
         }
@@ -154,15 +144,11 @@ fn is_context(value: &str) -> bool {
     match value.strip_prefix('+') {
         Some(digits) => {
             digits.bytes().any(|b| b.is_ascii_digit())
-                && digits
-                    .bytes()
-                    .all(|b| b.is_ascii_digit() || is_visual_separator(b))
+                && digits.bytes().all(|b| b.is_ascii_digit() || is_visual_separator(b))
         }
         None => {
             !value.is_empty()
-                && value
-                    .bytes()
-                    .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.'))
+                && value.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.'))
         }
     }
 }
@@ -214,10 +200,9 @@ fn percent_decode(text: &str) -> Result<String, NumberError> {
 
 fn refuse_control_characters(text: &str) -> Result<(), NumberError> {
     match text.chars().enumerate().find(|(_, c)| c.is_control()) {
-        Some((index, found)) => Err(NumberError::ControlCharacter {
-            code: u32::from(found),
-            place: index + 1,
-        }),
+        Some((index, found)) => {
+            Err(NumberError::ControlCharacter { code: u32::from(found), place: index + 1 })
+        }
         None => Ok(()),
     }
 }
@@ -233,9 +218,9 @@ mod tests {
 
     fn number(argument: &str) -> Result<String, NumberError> {
         match ClickTarget::parse(argument)? {
-            ClickTarget::Number(number) => number
-                .dialled(&CountryProfile::japan())
-                .map(|dialled| dialled.to_string()),
+            ClickTarget::Number(number) => {
+                number.dialled(&CountryProfile::japan()).map(|dialled| dialled.to_string())
+            }
             ClickTarget::File(path) => panic!("{argument} was read as the file {path:?}"),
         }
     }
@@ -257,11 +242,7 @@ mod tests {
             "vlf:0333331234",
             "vlf://0333331234/",
         ] {
-            assert_eq!(
-                number(argument).as_deref(),
-                Ok("+81333331234"),
-                "{argument}"
-            );
+            assert_eq!(number(argument).as_deref(), Ok("+81333331234"), "{argument}");
         }
         assert_eq!(number("tel:110").as_deref(), Ok("110"));
     }
@@ -269,54 +250,27 @@ mod tests {
     #[test]
     fn files() {
         let file = |path: &str| Ok(ClickTarget::File(PathBuf::from(path)));
-        assert_eq!(
-            ClickTarget::parse("/tmp/0333331234 (1).vlf"),
-            file("/tmp/0333331234 (1).vlf")
-        );
-        assert_eq!(
-            ClickTarget::parse("file:///tmp/a%20b.vlf"),
-            file("/tmp/a b.vlf")
-        );
-        assert_eq!(
-            ClickTarget::parse("file://localhost/tmp/a.vlf"),
-            file("/tmp/a.vlf")
-        );
-        assert_eq!(
-            ClickTarget::parse("file://far.example/tmp/a.vlf"),
-            Err(NumberError::FileUri)
-        );
+        assert_eq!(ClickTarget::parse("/tmp/0333331234 (1).vlf"), file("/tmp/0333331234 (1).vlf"));
+        assert_eq!(ClickTarget::parse("file:///tmp/a%20b.vlf"), file("/tmp/a b.vlf"));
+        assert_eq!(ClickTarget::parse("file://localhost/tmp/a.vlf"), file("/tmp/a.vlf"));
+        assert_eq!(ClickTarget::parse("file://far.example/tmp/a.vlf"), Err(NumberError::FileUri));
         assert_eq!(ClickTarget::parse("file:a.vlf"), Err(NumberError::FileUri));
     }
 
     #[test]
     fn hostile_arguments_are_refused_and_say_why() {
         assert_eq!(number("-rf"), Err(NumberError::LooksLikeOption));
-        assert_eq!(
-            number("--config=/etc/passwd"),
-            Err(NumberError::LooksLikeOption)
-        );
+        assert_eq!(number("--config=/etc/passwd"), Err(NumberError::LooksLikeOption));
         assert_eq!(number(""), Err(NumberError::Empty));
         assert_eq!(number("tel:"), Err(NumberError::Empty));
         assert_eq!(number("tel:-"), Err(NumberError::Empty));
         assert!(matches!(
             number("tel:03$(reboot)"),
-            Err(NumberError::Character {
-                found: '$',
-                place: 3
-            })
+            Err(NumberError::Character { found: '$', place: 3 })
         ));
-        assert!(matches!(
-            number("tel:03`id`"),
-            Err(NumberError::Character { found: '`', .. })
-        ));
-        assert!(matches!(
-            number("tel:03|sh"),
-            Err(NumberError::Character { found: '|', .. })
-        ));
-        assert!(matches!(
-            number("tel:03%26%26sh"),
-            Err(NumberError::Character { found: '&', .. })
-        ));
+        assert!(matches!(number("tel:03`id`"), Err(NumberError::Character { found: '`', .. })));
+        assert!(matches!(number("tel:03|sh"), Err(NumberError::Character { found: '|', .. })));
+        assert!(matches!(number("tel:03%26%26sh"), Err(NumberError::Character { found: '&', .. })));
         assert!(matches!(
             number("callto:0333331234?call"),
             Err(NumberError::Character { found: '?', .. })
@@ -329,20 +283,11 @@ mod tests {
             number("tel:03%0a1"),
             Err(NumberError::ControlCharacter { code: 10, place: 3 })
         ));
-        assert!(matches!(
-            number("tel:03%00"),
-            Err(NumberError::ControlCharacter { code: 0, .. })
-        ));
+        assert!(matches!(number("tel:03%00"), Err(NumberError::ControlCharacter { code: 0, .. })));
         assert_eq!(number("tel:03%2"), Err(NumberError::PercentEncoding));
         assert_eq!(number("tel:03%ff"), Err(NumberError::PercentEncoding));
-        assert!(matches!(
-            number("javascript:alert(1)"),
-            Err(NumberError::Scheme { .. })
-        ));
-        assert!(matches!(
-            number("sip:0333331234@far.example"),
-            Err(NumberError::Scheme { .. })
-        ));
+        assert!(matches!(number("javascript:alert(1)"), Err(NumberError::Scheme { .. })));
+        assert!(matches!(number("sip:0333331234@far.example"), Err(NumberError::Scheme { .. })));
         assert!(matches!(
             number(&format!("tel:{}", "0".repeat(5000))),
             Err(NumberError::LinkTooLong { found: 5004, .. })
@@ -360,10 +305,7 @@ mod tests {
             ("tel:0333331234;isub=12", "isub"),
             ("tel:0333331234;m-route=x", "m-route"),
             ("tel:0333331234;phone-context=+1", "phone-context"),
-            (
-                "tel:0333331234;phone-context=pbx.example.com",
-                "phone-context",
-            ),
+            ("tel:0333331234;phone-context=pbx.example.com", "phone-context"),
             ("tel:0333331234;phone-context=$x", "phone-context"),
             ("tel:0333331234;phone-context=", "phone-context"),
             ("tel:+81333331234;phone-context=+81", "phone-context"),
@@ -374,13 +316,7 @@ mod tests {
                 other => panic!("{argument}: {other:?}"),
             }
         }
-        assert!(matches!(
-            number("tel:0333331234;"),
-            Err(NumberError::Parameter { .. })
-        ));
-        assert!(matches!(
-            number("tel:0333331234;--x y"),
-            Err(NumberError::Parameter { .. })
-        ));
+        assert!(matches!(number("tel:0333331234;"), Err(NumberError::Parameter { .. })));
+        assert!(matches!(number("tel:0333331234;--x y"), Err(NumberError::Parameter { .. })));
     }
 }

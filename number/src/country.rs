@@ -58,17 +58,12 @@ impl CountryProfile {
             .find(|&length| {
                 let rest = &digits[length..];
                 rest.starts_with(&self.trunk_prefix)
-                    || self
-                        .international_prefixes
-                        .iter()
-                        .any(|prefix| rest.starts_with(prefix))
+                    || self.international_prefixes.iter().any(|prefix| rest.starts_with(prefix))
             })
     }
 
     pub(crate) fn is_short_code(&self, digits: &str) -> bool {
-        self.short_codes
-            .iter()
-            .any(|code| matches_pattern(code, digits))
+        self.short_codes.iter().any(|code| matches_pattern(code, digits))
     }
 }
 
@@ -111,9 +106,7 @@ impl TryFrom<Written> for CountryProfile {
                 .international_prefixes
                 .unwrap_or(japan.international_prefixes),
             carrier_codes: written.carrier_codes.unwrap_or(japan.carrier_codes),
-            caller_id_prefixes: written
-                .caller_id_prefixes
-                .unwrap_or(japan.caller_id_prefixes),
+            caller_id_prefixes: written.caller_id_prefixes.unwrap_or(japan.caller_id_prefixes),
             short_codes: written.short_codes.unwrap_or(japan.short_codes),
         };
         let is_digits = |value: &str| value.bytes().all(|b| b.is_ascii_digit());
@@ -191,17 +184,12 @@ mod tests {
             (r#"{"country_code":"+81"}"#, "country_code"),
             (r#"{"country_code":""}"#, "country_code"),
             (r#"{"trunk_prefix":"a"}"#, "trunk_prefix"),
-            (
-                r#"{"international_prefixes":[""]}"#,
-                "international_prefixes",
-            ),
+            (r#"{"international_prefixes":[""]}"#, "international_prefixes"),
             (r#"{"carrier_codes":["00é"]}"#, "carrier_codes"),
             (r#"{"short_codes":["1YY"]}"#, "short_codes"),
             (r#"{"area":"3"}"#, "area"),
         ] {
-            let error = serde_json::from_str::<CountryProfile>(json)
-                .unwrap_err()
-                .to_string();
+            let error = serde_json::from_str::<CountryProfile>(json).unwrap_err().to_string();
             assert!(error.contains(named), "{json}: {error}");
         }
     }

@@ -35,11 +35,9 @@ impl Dialled {
     pub fn parse(text: &str, profile: &CountryProfile) -> Result<Dialled, NumberError> {
         let written = Written::scan(text)?;
         match written.lead {
-            Lead::Plus => international(
-                &written.digits,
-                written.bracketed_trunk(profile, 0),
-                profile,
-            ),
+            Lead::Plus => {
+                international(&written.digits, written.bracketed_trunk(profile, 0), profile)
+            }
             Lead::Sign => {
                 if written.digits.len() > E164::MAX_DIGITS {
                     return Err(too_many_digits(written.digits.len()));
@@ -139,9 +137,7 @@ fn complete(digits: &str) -> Result<Dialled, NumberError> {
     /// lower limit, so this only catches what is plainly unfinished.
     const MIN_DIGITS: usize = 5;
     if digits.len() < MIN_DIGITS {
-        return Err(NumberError::TooShort {
-            digits: digits.to_owned(),
-        });
+        return Err(NumberError::TooShort { digits: digits.to_owned() });
     }
     E164::from_digits(digits).map(Dialled::E164)
 }
@@ -154,11 +150,7 @@ fn strip_any<'a>(digits: &'a str, prefixes: &[String]) -> Option<&'a str> {
 }
 
 fn too_many_digits(found: usize) -> NumberError {
-    NumberError::TooLong {
-        found,
-        limit: E164::MAX_DIGITS,
-        unit: "digits",
-    }
+    NumberError::TooLong { found, limit: E164::MAX_DIGITS, unit: "digits" }
 }
 
 /// How a written number begins.
@@ -213,19 +205,12 @@ impl Written {
                 }
                 Some(Symbol::Separator) => {}
                 Some(Symbol::Plus | Symbol::Sign(_)) | None => {
-                    return Err(NumberError::Character {
-                        found,
-                        place: index + 1,
-                    });
+                    return Err(NumberError::Character { found, place: index + 1 });
                 }
             }
         }
         match lead {
-            Some(lead) if !digits.is_empty() => Ok(Written {
-                lead,
-                digits,
-                bracketed,
-            }),
+            Some(lead) if !digits.is_empty() => Ok(Written { lead, digits, bracketed }),
             _ => Err(NumberError::Empty),
         }
     }

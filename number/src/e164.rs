@@ -25,15 +25,9 @@ impl E164 {
     /// # Errors
     /// No digits, too many, another character, or a leading 0.
     pub fn from_digits(digits: &str) -> Result<E164, NumberError> {
-        if let Some((index, found)) = digits
-            .chars()
-            .enumerate()
-            .find(|(_, c)| !c.is_ascii_digit())
+        if let Some((index, found)) = digits.chars().enumerate().find(|(_, c)| !c.is_ascii_digit())
         {
-            return Err(NumberError::Character {
-                found,
-                place: index + 1,
-            });
+            return Err(NumberError::Character { found, place: index + 1 });
         }
         if digits.is_empty() {
             return Err(NumberError::Empty);
@@ -46,14 +40,9 @@ impl E164 {
             });
         }
         if digits.starts_with('0') {
-            return Err(NumberError::CountryCode {
-                digits: digits.to_owned(),
-            });
+            return Err(NumberError::CountryCode { digits: digits.to_owned() });
         }
-        let mut number = E164 {
-            digits: [0; E164::MAX_DIGITS],
-            length: digits.len() as u8,
-        };
+        let mut number = E164 { digits: [0; E164::MAX_DIGITS], length: digits.len() as u8 };
         number.digits[..digits.len()].copy_from_slice(digits.as_bytes());
         Ok(number)
     }
@@ -84,10 +73,9 @@ impl FromStr for E164 {
     fn from_str(text: &str) -> Result<E164, NumberError> {
         match text.strip_prefix('+') {
             Some(digits) => E164::from_digits(digits).map_err(|error| match error {
-                NumberError::Character { found, place } => NumberError::Character {
-                    found,
-                    place: place + 1,
-                },
+                NumberError::Character { found, place } => {
+                    NumberError::Character { found, place: place + 1 }
+                }
                 other => other,
             }),
             None => E164::from_digits(text),
@@ -103,9 +91,7 @@ impl Serialize for E164 {
 
 impl<'de> Deserialize<'de> for E164 {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<E164, D::Error> {
-        String::deserialize(deserializer)?
-            .parse()
-            .map_err(de::Error::custom)
+        String::deserialize(deserializer)?.parse().map_err(de::Error::custom)
     }
 }
 
@@ -126,11 +112,7 @@ mod tests {
         assert!("+123456789012345".parse::<E164>().is_ok());
         assert!(matches!(
             "+1234567890123456".parse::<E164>(),
-            Err(NumberError::TooLong {
-                found: 16,
-                limit: 15,
-                ..
-            })
+            Err(NumberError::TooLong { found: 16, limit: 15, .. })
         ));
     }
 
@@ -138,25 +120,14 @@ mod tests {
     fn nothing_leading_zero_and_letters_are_refused() {
         assert_eq!("".parse::<E164>(), Err(NumberError::Empty));
         assert_eq!("+".parse::<E164>(), Err(NumberError::Empty));
-        assert!(matches!(
-            "+0333331234".parse::<E164>(),
-            Err(NumberError::CountryCode { .. })
-        ));
-        assert_eq!(
-            "+81x".parse::<E164>(),
-            Err(NumberError::Character {
-                found: 'x',
-                place: 4
-            })
-        );
+        assert!(matches!("+0333331234".parse::<E164>(), Err(NumberError::CountryCode { .. })));
+        assert_eq!("+81x".parse::<E164>(), Err(NumberError::Character { found: 'x', place: 4 }));
     }
 
     #[test]
     fn sorts_as_its_digits_do() {
-        let mut numbers: Vec<E164> = ["819", "81", "1", "8133"]
-            .iter()
-            .map(|d| d.parse().unwrap())
-            .collect();
+        let mut numbers: Vec<E164> =
+            ["819", "81", "1", "8133"].iter().map(|d| d.parse().unwrap()).collect();
         numbers.sort();
         let digits: Vec<&str> = numbers.iter().map(E164::as_digits).collect();
         assert_eq!(digits, ["1", "81", "8133", "819"]);

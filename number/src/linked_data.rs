@@ -150,11 +150,7 @@ impl LinkedData {
         put(Some(self.application.as_bytes()));
         put(Some(self.number.as_bytes()));
         put(self.gateway.as_deref().map(str::as_bytes));
-        put(self
-            .expires
-            .map(u64::to_be_bytes)
-            .as_ref()
-            .map(<[u8; 8]>::as_slice));
+        put(self.expires.map(u64::to_be_bytes).as_ref().map(<[u8; 8]>::as_slice));
         octets
     }
 
@@ -174,15 +170,8 @@ impl LinkedData {
         }
         Written::scan(&self.number)
             .map_err(|error| NumberError::LinkedDataNumber(Box::new(error)))?;
-        if self
-            .gateway
-            .as_deref()
-            .is_some_and(|gateway| !is_host(gateway))
-        {
-            return wrong(
-                "gateway",
-                "is not a host name or address with an optional port",
-            );
+        if self.gateway.as_deref().is_some_and(|gateway| !is_host(gateway)) {
+            return wrong("gateway", "is not a host name or address with an optional port");
         }
         if let Some(signature) = &self.signature
             && STANDARD.decode(signature).map(|octets| octets.len()) != Ok(64)
@@ -234,10 +223,7 @@ fn is_host(text: &str) -> bool {
     if text.parse::<std::net::IpAddr>().is_ok() || text.parse::<std::net::SocketAddr>().is_ok() {
         return !text.contains('%');
     }
-    if let Some(inner) = text
-        .strip_prefix('[')
-        .and_then(|rest| rest.strip_suffix(']'))
-    {
+    if let Some(inner) = text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
         return inner.parse::<std::net::Ipv6Addr>().is_ok();
     }
     let host = match text.split_once(':') {
@@ -252,14 +238,9 @@ fn is_host(text: &str) -> bool {
             (1..=63).contains(&label.len())
                 && !label.starts_with('-')
                 && !label.ends_with('-')
-                && label
-                    .bytes()
-                    .all(|b| b.is_ascii_alphanumeric() || b == b'-')
+                && label.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
         })
-        && host
-            .rsplit('.')
-            .next()
-            .is_some_and(|last| !last.bytes().all(|b| b.is_ascii_digit()))
+        && host.rsplit('.').next().is_some_and(|last| !last.bytes().all(|b| b.is_ascii_digit()))
 }
 
 fn is_port(text: &str) -> bool {

@@ -57,45 +57,31 @@ impl Policy {
             if let Some(rest) = digits.get(country_digits..)
                 && self.is_emergency(rest)
             {
-                return Err(Refusal::Emergency {
-                    code: rest.to_owned(),
-                });
+                return Err(Refusal::Emergency { code: rest.to_owned() });
             }
         }
         let longest = |list: &[String]| {
-            list.iter()
-                .filter(|p| digits.starts_with(p.as_str()))
-                .max_by_key(|p| p.len())
-                .cloned()
+            list.iter().filter(|p| digits.starts_with(p.as_str())).max_by_key(|p| p.len()).cloned()
         };
-        let (allow, deny, premium) = (
-            longest(&self.allow),
-            longest(&self.deny),
-            longest(&self.premium),
-        );
+        let (allow, deny, premium) =
+            (longest(&self.allow), longest(&self.deny), longest(&self.premium));
         let length = |prefix: &Option<String>| prefix.as_ref().map(String::len);
         match (deny, premium) {
             (Some(prefix), premium)
                 if Some(prefix.len()) >= length(&allow).max(length(&premium)) =>
             {
-                Err(Refusal::Denied {
-                    number: *number,
-                    prefix,
-                })
+                Err(Refusal::Denied { number: *number, prefix })
             }
-            (_, Some(prefix)) if Some(prefix.len()) >= length(&allow) => Err(Refusal::Premium {
-                number: *number,
-                prefix,
-            }),
+            (_, Some(prefix)) if Some(prefix.len()) >= length(&allow) => {
+                Err(Refusal::Premium { number: *number, prefix })
+            }
             _ if self.allow_only && allow.is_none() => Err(Refusal::NotAllowed { number: *number }),
             _ => Ok(()),
         }
     }
 
     fn is_emergency(&self, code: &str) -> bool {
-        self.emergency
-            .iter()
-            .any(|pattern| matches_pattern(pattern, code))
+        self.emergency.iter().any(|pattern| matches_pattern(pattern, code))
     }
 }
 
@@ -105,10 +91,7 @@ impl Default for Policy {
     fn default() -> Policy {
         Policy {
             emergency: owned(&["110", "118", "119", "112", "911", "999", "000"]),
-            premium: PREMIUM
-                .iter()
-                .map(|&(prefix, _)| prefix.to_owned())
-                .collect(),
+            premium: PREMIUM.iter().map(|&(prefix, _)| prefix.to_owned()).collect(),
             deny: Vec::new(),
             allow: Vec::new(),
             allow_only: false,
@@ -185,10 +168,7 @@ impl fmt::Display for Refusal {
                 "{number} is a premium-rate number (prefix +{prefix}): the caller would pay more than for the call"
             ),
             Refusal::Denied { number, prefix } => {
-                write!(
-                    f,
-                    "{number} is not called from here: numbers under +{prefix} are refused"
-                )
+                write!(f, "{number} is not called from here: numbers under +{prefix} are refused")
             }
             Refusal::NotAllowed { number } => {
                 write!(
@@ -243,9 +223,7 @@ impl TryFrom<Written> for Policy {
 fn codes(key: &'static str, list: Vec<String>) -> Result<Vec<String>, NumberError> {
     let fits = |code: &String| {
         (1..=15).contains(&code.len())
-            && code
-                .bytes()
-                .all(|b| b.is_ascii_digit() || matches!(b, b'X' | b'#' | b'*'))
+            && code.bytes().all(|b| b.is_ascii_digit() || matches!(b, b'X' | b'#' | b'*'))
     };
     match list.iter().find(|code| !fits(code)) {
         Some(code) => Err(NumberError::Setting {
@@ -286,13 +264,9 @@ mod tests {
 
     #[test]
     fn ordinary_numbers_pass() {
-        for text in [
-            "03-3333-1234",
-            "0469-59-5678",
-            "090-1234-5678",
-            "0120-123-456",
-            "+1 650 253 0000",
-        ] {
+        for text in
+            ["03-3333-1234", "0469-59-5678", "090-1234-5678", "0120-123-456", "+1 650 253 0000"]
+        {
             assert_eq!(Policy::default().check(&dialled(text)), Ok(()), "{text}");
         }
     }
@@ -318,16 +292,10 @@ mod tests {
                 Err(NumberError::TooShort { .. }) => continue,
                 Err(error) => panic!("{text}: {error}"),
             };
-            assert!(
-                matches!(refusal, Refusal::Emergency { .. }),
-                "{text}: {refusal}"
-            );
+            assert!(matches!(refusal, Refusal::Emergency { .. }), "{text}: {refusal}");
         }
         let e164 = Dialled::E164("+1911".parse().unwrap());
-        assert!(matches!(
-            Policy::default().check(&e164),
-            Err(Refusal::Emergency { .. })
-        ));
+        assert!(matches!(Policy::default().check(&e164), Err(Refusal::Emergency { .. })));
     }
 
     #[test]
@@ -336,27 +304,16 @@ mod tests {
             r#"{"allow":["1","2","3","4","5","6","7","8","9"],"short_codes":["XXX"],"premium":[]}"#,
         )
         .unwrap();
-        assert!(matches!(
-            policy.check(&dialled("110")),
-            Err(Refusal::Emergency { .. })
-        ));
+        assert!(matches!(policy.check(&dialled("110")), Err(Refusal::Emergency { .. })));
         assert_eq!(policy.check(&dialled("117")), Ok(()));
         assert_eq!(policy.check(&dialled("0990-123-456")), Ok(()));
     }
 
     #[test]
     fn premium_numbers_are_refused_with_the_reason() {
-        for text in [
-            "0990-123-456",
-            "+979 123 456 789",
-            "010-1-900-555-0000",
-            "+44 909 879 0000",
-        ] {
+        for text in ["0990-123-456", "+979 123 456 789", "010-1-900-555-0000", "+44 909 879 0000"] {
             let refusal = Policy::default().check(&dialled(text)).unwrap_err();
-            assert!(
-                refusal.to_string().contains("premium-rate"),
-                "{text}: {refusal}"
-            );
+            assert!(refusal.to_string().contains("premium-rate"), "{text}: {refusal}");
         }
     }
 
@@ -368,30 +325,15 @@ mod tests {
         .unwrap();
         assert_eq!(policy.check(&dialled("0469-59-5678")), Ok(()));
         assert_eq!(policy.check(&dialled("0990-123-456")), Ok(()));
-        assert!(matches!(
-            policy.check(&dialled("0990-223-456")),
-            Err(Refusal::Premium { .. })
-        ));
-        assert!(matches!(
-            policy.check(&dialled("03-3344-1234")),
-            Err(Refusal::Denied { .. })
-        ));
-        assert!(matches!(
-            policy.check(&dialled("03-3331-1234")),
-            Err(Refusal::Denied { .. })
-        ));
-        assert!(matches!(
-            policy.check(&dialled("+16502530000")),
-            Err(Refusal::NotAllowed { .. })
-        ));
+        assert!(matches!(policy.check(&dialled("0990-223-456")), Err(Refusal::Premium { .. })));
+        assert!(matches!(policy.check(&dialled("03-3344-1234")), Err(Refusal::Denied { .. })));
+        assert!(matches!(policy.check(&dialled("03-3331-1234")), Err(Refusal::Denied { .. })));
+        assert!(matches!(policy.check(&dialled("+16502530000")), Err(Refusal::NotAllowed { .. })));
     }
 
     #[test]
     fn service_codes_need_a_place_on_the_list() {
-        assert!(matches!(
-            Policy::default().check(&dialled("117")),
-            Err(Refusal::ShortCode { .. })
-        ));
+        assert!(matches!(Policy::default().check(&dialled("117")), Err(Refusal::ShortCode { .. })));
         assert!(matches!(
             Policy::default().check(&dialled("*21#")),
             Err(Refusal::ShortCode { .. })
@@ -399,21 +341,14 @@ mod tests {
         let policy: Policy = serde_json::from_str(r##"{"short_codes":["117","#7XXX"]}"##).unwrap();
         assert_eq!(policy.check(&dialled("117")), Ok(()));
         assert_eq!(policy.check(&dialled("#7119")), Ok(()));
-        assert!(matches!(
-            policy.check(&dialled("104")),
-            Err(Refusal::ShortCode { .. })
-        ));
+        assert!(matches!(policy.check(&dialled("104")), Err(Refusal::ShortCode { .. })));
     }
 
     #[test]
     fn a_national_prefix_in_the_list_is_named() {
-        let error = serde_json::from_str::<Policy>(r#"{"premium":["0990"]}"#)
-            .unwrap_err()
-            .to_string();
-        assert!(
-            error.contains("premium") && error.contains("0990"),
-            "{error}"
-        );
+        let error =
+            serde_json::from_str::<Policy>(r#"{"premium":["0990"]}"#).unwrap_err().to_string();
+        assert!(error.contains("premium") && error.contains("0990"), "{error}");
         assert!(serde_json::from_str::<Policy>(r#"{"premiun":[]}"#).is_err());
     }
 }

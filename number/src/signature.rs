@@ -32,11 +32,9 @@ impl SigningKey {
     /// # Errors
     /// It is not an Ed25519 key in PKCS#8.
     pub fn from_pkcs8(document: &[u8]) -> Result<SigningKey, NumberError> {
-        Ed25519KeyPair::from_pkcs8_maybe_unchecked(document)
-            .map(SigningKey)
-            .map_err(|_| NumberError::Key {
-                problem: "is not an Ed25519 private key in PKCS#8 (DER)",
-            })
+        Ed25519KeyPair::from_pkcs8_maybe_unchecked(document).map(SigningKey).map_err(|_| {
+            NumberError::Key { problem: "is not an Ed25519 private key in PKCS#8 (DER)" }
+        })
     }
 
     /// The public half.
@@ -65,9 +63,7 @@ pub struct PublicKey([u8; 32]);
 
 impl PublicKey {
     pub(crate) fn verifies(&self, message: &[u8], signature: &[u8]) -> bool {
-        UnparsedPublicKey::new(&ED25519, self.0)
-            .verify(message, signature)
-            .is_ok()
+        UnparsedPublicKey::new(&ED25519, self.0).verify(message, signature).is_ok()
     }
 }
 
@@ -81,14 +77,9 @@ impl FromStr for PublicKey {
     type Err = NumberError;
 
     fn from_str(text: &str) -> Result<PublicKey, NumberError> {
-        STANDARD
-            .decode(text)
-            .ok()
-            .and_then(|octets| octets.try_into().ok())
-            .map(PublicKey)
-            .ok_or(NumberError::Key {
-                problem: "is not the base64 of an Ed25519 public key's 32 octets",
-            })
+        STANDARD.decode(text).ok().and_then(|octets| octets.try_into().ok()).map(PublicKey).ok_or(
+            NumberError::Key { problem: "is not the base64 of an Ed25519 public key's 32 octets" },
+        )
     }
 }
 
@@ -100,8 +91,6 @@ impl Serialize for PublicKey {
 
 impl<'de> Deserialize<'de> for PublicKey {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<PublicKey, D::Error> {
-        String::deserialize(deserializer)?
-            .parse()
-            .map_err(de::Error::custom)
+        String::deserialize(deserializer)?.parse().map_err(de::Error::custom)
     }
 }

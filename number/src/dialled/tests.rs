@@ -5,9 +5,7 @@ fn read(text: &str) -> Result<Dialled, NumberError> {
 }
 
 fn digits(text: &str) -> String {
-    read(text)
-        .unwrap_or_else(|error| panic!("{text}: {error}"))
-        .to_string()
+    read(text).unwrap_or_else(|error| panic!("{text}: {error}")).to_string()
 }
 
 #[test]
@@ -99,48 +97,12 @@ fn short_codes_stay_as_they_are() {
 
 #[test]
 fn the_wrong_character_is_named_with_its_place() {
-    assert_eq!(
-        read("03-3333-12a4"),
-        Err(NumberError::Character {
-            found: 'a',
-            place: 11
-        })
-    );
-    assert_eq!(
-        read("０３－３３３３；１"),
-        Err(NumberError::Character {
-            found: '；',
-            place: 8
-        })
-    );
-    assert_eq!(
-        read("03+33331234"),
-        Err(NumberError::Character {
-            found: '+',
-            place: 3
-        })
-    );
-    assert_eq!(
-        read("++81333331234"),
-        Err(NumberError::Character {
-            found: '+',
-            place: 2
-        })
-    );
-    assert_eq!(
-        read("03-3333-1234#"),
-        Err(NumberError::Character {
-            found: '#',
-            place: 13
-        })
-    );
-    assert_eq!(
-        read("03\n33331234"),
-        Err(NumberError::Character {
-            found: '\n',
-            place: 3
-        })
-    );
+    assert_eq!(read("03-3333-12a4"), Err(NumberError::Character { found: 'a', place: 11 }));
+    assert_eq!(read("０３－３３３３；１"), Err(NumberError::Character { found: '；', place: 8 }));
+    assert_eq!(read("03+33331234"), Err(NumberError::Character { found: '+', place: 3 }));
+    assert_eq!(read("++81333331234"), Err(NumberError::Character { found: '+', place: 2 }));
+    assert_eq!(read("03-3333-1234#"), Err(NumberError::Character { found: '#', place: 13 }));
+    assert_eq!(read("03\n33331234"), Err(NumberError::Character { found: '\n', place: 3 }));
     assert_eq!(
         read("03-3333-1234\n").unwrap_err().to_string(),
         "the character U+000A at place 13 does not belong in a telephone number"
@@ -158,37 +120,17 @@ fn incomplete_and_over_long_numbers_are_refused() {
     assert_eq!(read("+"), Err(NumberError::Empty));
     assert!(matches!(read("0"), Err(NumberError::TooShort { .. })));
     assert!(matches!(read("+81"), Err(NumberError::TooShort { .. })));
-    assert!(matches!(
-        read("3333-1234"),
-        Err(NumberError::NoAreaCode { .. })
-    ));
-    assert!(matches!(
-        read("+0333331234"),
-        Err(NumberError::CountryCode { .. })
-    ));
-    assert!(matches!(
-        read("010-03-3333-1234"),
-        Err(NumberError::CountryCode { .. })
-    ));
-    assert!(matches!(
-        read("+81003333"),
-        Err(NumberError::NoAreaCode { .. })
-    ));
+    assert!(matches!(read("3333-1234"), Err(NumberError::NoAreaCode { .. })));
+    assert!(matches!(read("+0333331234"), Err(NumberError::CountryCode { .. })));
+    assert!(matches!(read("010-03-3333-1234"), Err(NumberError::CountryCode { .. })));
+    assert!(matches!(read("+81003333"), Err(NumberError::NoAreaCode { .. })));
     assert!(matches!(
         read("0333333333333333"),
-        Err(NumberError::TooLong {
-            found: 17,
-            limit: 15,
-            unit: "digits"
-        })
+        Err(NumberError::TooLong { found: 17, limit: 15, unit: "digits" })
     ));
     assert!(matches!(
         read(&"0".repeat(5000)),
-        Err(NumberError::TooLong {
-            found: 5000,
-            limit: 64,
-            unit: "characters"
-        })
+        Err(NumberError::TooLong { found: 5000, limit: 64, unit: "characters" })
     ));
 }
 

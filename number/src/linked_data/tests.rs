@@ -5,13 +5,8 @@ fn key() -> SigningKey {
 }
 
 fn data() -> LinkedData {
-    LinkedData::new(
-        "trunkline-phone",
-        "03-3333-1234",
-        Some("127.0.0.10:5060"),
-        Some(2_000),
-    )
-    .unwrap()
+    LinkedData::new("trunkline-phone", "03-3333-1234", Some("127.0.0.10:5060"), Some(2_000))
+        .unwrap()
 }
 
 fn refused(json: &str) -> String {
@@ -25,10 +20,7 @@ fn refused(json: &str) -> String {
 fn what_is_written_is_read_back() {
     let plain = LinkedData::new("trunkline-phone", "０３－３３３３－１２３４", None, None).unwrap();
     for data in [data(), data().sign(&key()), plain] {
-        assert_eq!(
-            LinkedData::from_bytes(data.to_json().as_bytes()).unwrap(),
-            data
-        );
+        assert_eq!(LinkedData::from_bytes(data.to_json().as_bytes()).unwrap(), data);
     }
 }
 
@@ -36,10 +28,7 @@ fn what_is_written_is_read_back() {
 fn the_smallest_data_has_application_and_number() {
     let data =
         LinkedData::from_bytes(br#"{"application":"vphone","number":"0333331234"}"#).unwrap();
-    assert_eq!(
-        (data.application(), data.number()),
-        ("vphone", "0333331234")
-    );
+    assert_eq!((data.application(), data.number()), ("vphone", "0333331234"));
     assert_eq!((data.gateway(), data.expires_unix_s()), (None, None));
     assert_eq!(data.verify(&[key().public_key()], 0), Trust::Unsigned);
 }
@@ -50,22 +39,10 @@ fn a_signature_by_a_trusted_key_is_trusted_until_it_expires() {
     let signed = data().sign(&site);
     let trusted = [other.public_key(), site.public_key()];
     assert_eq!(signed.verify(&trusted, 1_999), Trust::Trusted);
-    assert_eq!(
-        signed.verify(&trusted, 2_000),
-        Trust::Refused(DistrustReason::Expired)
-    );
-    assert_eq!(
-        signed.verify(&trusted[..1], 0),
-        Trust::Refused(DistrustReason::BadSignature)
-    );
-    assert_eq!(
-        signed.verify(&[], 0),
-        Trust::Refused(DistrustReason::NoTrustedKeys)
-    );
-    assert_eq!(
-        data().verify(&trusted, 2_000),
-        Trust::Refused(DistrustReason::Expired)
-    );
+    assert_eq!(signed.verify(&trusted, 2_000), Trust::Refused(DistrustReason::Expired));
+    assert_eq!(signed.verify(&trusted[..1], 0), Trust::Refused(DistrustReason::BadSignature));
+    assert_eq!(signed.verify(&[], 0), Trust::Refused(DistrustReason::NoTrustedKeys));
+    assert_eq!(data().verify(&trusted, 2_000), Trust::Refused(DistrustReason::Expired));
 }
 
 #[test]
@@ -93,12 +70,8 @@ fn any_changed_value_breaks_the_signature() {
 
 #[test]
 fn a_value_cannot_move_from_one_key_to_the_next_under_one_signature() {
-    let a = LinkedData::new("ab", "12", None, None)
-        .unwrap()
-        .signed_octets();
-    let b = LinkedData::new("a", "12", Some("b"), None)
-        .unwrap()
-        .signed_octets();
+    let a = LinkedData::new("ab", "12", None, None).unwrap().signed_octets();
+    let b = LinkedData::new("a", "12", Some("b"), None).unwrap().signed_octets();
     assert_ne!(a, b);
 }
 
