@@ -1,4 +1,16 @@
 //! RTP, RTCP, telephone-event, session descriptions and the lock-free jitter buffer.
 
+pub mod codec;
+pub mod comfort_noise;
+pub mod error;
 pub mod jitter;
+pub mod ntp;
+pub mod packet;
 pub mod playout;
+pub mod reception;
+pub mod rtcp;
+pub mod source;
+pub mod telephone_event;
+pub mod transmission;
+
+pub use error::RtpError;

@@ -1,0 +1,123 @@
+//! What can be wrong with bytes or descriptions from outside.
+#![forbid(unsafe_code)]
+
+/// Why a packet, a report or a session description was refused.
+///
+/// The variants of the packet path hold only copies of small values: making one allocates nothing.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub enum RtpError {
+    /// The bytes end before what their own length fields promise.
+    #[error("{what} needs {needed_octets} octets, {present_octets} are there")]
+    Truncated {
+        /// The part that is cut off.
+        what: &'static str,
+        /// Octets that part needs.
+        needed_octets: usize,
+        /// Octets that are there.
+        present_octets: usize,
+    },
+    /// The version field is not 2.
+    #[error("{what} has version {found}, expected 2")]
+    Version {
+        /// RTP or RTCP packet.
+        what: &'static str,
+        /// The version found.
+        found: u8,
+    },
+    /// The padding count is zero, longer than the packet, or set where it must not be.
+    #[error("{what} has impossible padding of {octets} octets")]
+    Padding {
+        /// RTP or RTCP packet.
+        what: &'static str,
+        /// The count in the last octet.
+        octets: u8,
+    },
+    /// A compound RTCP packet starts with something else than SR or RR.
+    #[error("a compound RTCP packet starts with packet type {found}, expected 200 or 201")]
+    CompoundStart {
+        /// The packet type found first.
+        found: u8,
+    },
+    /// A field holds a value its standard forbids.
+    #[error("{what} holds the forbidden value {found}")]
+    Value {
+        /// The field.
+        what: &'static str,
+        /// The value found.
+        found: u32,
+    },
+    /// The caller's buffer is too small for what is to be written.
+    #[error("the buffer for {what} has {present_octets} octets, {needed_octets} are needed")]
+    BufferTooSmall {
+        /// What was to be written.
+        what: &'static str,
+        /// Octets needed.
+        needed_octets: usize,
+        /// Octets given.
+        present_octets: usize,
+    },
+    /// A text or list is longer than its field can hold.
+    #[error("{what} has length {length}, at most {limit} are allowed")]
+    TooLong {
+        /// What is too long.
+        what: &'static str,
+        /// Its length: octets, lines or entries, as `what` says.
+        length: usize,
+        /// The limit in the same unit.
+        limit: usize,
+    },
+    /// The character is not one of `0-9 * # A-D`.
+    #[error("{found:?} is not a DTMF digit (0-9, *, #, A-D)")]
+    Digit {
+        /// The character found.
+        found: char,
+    },
+    /// Too many digits wait to be sent already.
+    #[error("{limit} digits wait to be sent already")]
+    DigitsWaiting {
+        /// How many may wait.
+        limit: usize,
+    },
+    /// The session description does not follow RFC 8866.
+    #[error("session description: {0}")]
+    SdpSyntax(sdp_types::ParserError),
+    /// A field of the session description cannot be used.
+    #[error("session description: {what} {found:?} cannot be used")]
+    SdpField {
+        /// The field.
+        what: &'static str,
+        /// Its content, cut to a readable length.
+        found: String,
+    },
+    /// There is no audio line over plain RTP with a port.
+    #[error("session description: no usable audio line (RTP/AVP with a port other than 0)")]
+    NoAudio,
+    /// Both sides' codecs have nothing in common.
+    #[error("no codec in common with the other side, which names {offered:?}")]
+    NoCommonCodec {
+        /// What the other side named.
+        offered: String,
+    },
+    /// An answer must have exactly the media lines of its offer (RFC 3264 §6).
+    #[error("the answer has {found} media lines, the offer {expected}")]
+    AnswerLines {
+        /// Lines of the answer.
+        found: usize,
+        /// Lines of the offer.
+        expected: usize,
+    },
+    /// The other side speaks another IP version than this leg.
+    #[error("the other side's address {remote} is of another IP version than ours, {local}")]
+    AddressFamily {
+        /// The other side's address.
+        remote: std::net::IpAddr,
+        /// Ours.
+        local: std::net::IpAddr,
+    },
+    /// The name is not one of the codecs.
+    #[error("unknown codec {found:?} (PCMU, PCMA, opus)")]
+    CodecName {
+        /// The name found.
+        found: String,
+    },
+}
