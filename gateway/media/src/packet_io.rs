@@ -1,0 +1,174 @@
+//! Packets in and out of a worker, in batches: the trait and its back ends.
+//!
+//! A worker owns one [`PacketIo`] and serves it once a tick. The back end owns the sockets (or the
+//! queue of a network card) and its buffers; a packet is seen in place, in the back end's own
+//! memory, and may be sent on from there.
+
+mod io_uring;
+mod mio;
+mod sockaddr;
+
+pub use self::io_uring::IoUring;
+pub use self::mio::Mio;
+
+use std::fmt;
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
+use std::time::{Duration, Instant};
+
+/// A port of a worker: what a packet came in by or goes out by.
+///
+/// Valid from [`PacketIo::open_port`] to [`PacketIo::close_port`], then given to another port.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct PortIndex(pub u32);
+
+/// What shall be done with a received packet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    /// Nothing more: what mattered has been copied out.
+    Consumed,
+    /// The first `len` octets, changed in place, go out by `port` to `to`.
+    Forward {
+        /// The port they leave by.
+        port: PortIndex,
+        /// Where they go.
+        to: SocketAddr,
+        /// How many octets, at most as many as came.
+        len: usize,
+    },
+}
+
+/// Who looks at received packets: port, sender, and the datagram's payload.
+pub type Sink<'a> = dyn FnMut(PortIndex, SocketAddr, &mut [u8]) -> Verdict + 'a;
+
+/// Packets a back end takes in one [`PacketIo::receive`] for each of its ports, at most, so that a
+/// flood on one port starves no other.
+pub const BURST_PER_PORT: usize = 32;
+
+/// The longest datagram that is received whole, in octets. What is longer is dropped and counted.
+pub const DATAGRAM_MAX_OCTETS: usize = 1600;
+
+/// A back end. Every method is called on the worker's thread; none of them blocks, and none but
+/// `open_port` and `close_port` allocates.
+pub trait PacketIo {
+    /// Takes a bound, non-blocking socket into service. A back end that bypasses sockets keeps it
+    /// to own the port, and for the packets that still come by it.
+    ///
+    /// # Errors
+    /// What the kernel says.
+    fn open_port(&mut self, socket: UdpSocket) -> io::Result<PortIndex>;
+
+    /// Ends the service of a port: what has been sent goes out, nothing more comes in.
+    fn close_port(&mut self, port: PortIndex);
+
+    /// Shows the packets that have come, for whatever port, to `sink`; how many there were.
+    fn receive(&mut self, sink: &mut Sink<'_>) -> usize;
+
+    /// Sends a packet, at the next [`PacketIo::flush`] at the latest. What cannot be sent is
+    /// counted.
+    fn send(&mut self, port: PortIndex, to: SocketAddr, bytes: &[u8]);
+
+    /// Sends all that is still waiting.
+    fn flush(&mut self);
+
+    /// What has been counted since the start.
+    fn counts(&self) -> IoCounts;
+
+    /// Which back end this is.
+    fn kind(&self) -> Backend;
+}
+
+/// Counters of a back end.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct IoCounts {
+    /// Datagrams shown to the sink.
+    pub received: u64,
+    /// Datagrams given to the kernel or card.
+    pub sent: u64,
+    /// Datagrams the kernel refused, or for which there was no room.
+    pub send_failed: u64,
+    /// Received datagrams dropped for being longer than [`DATAGRAM_MAX_OCTETS`].
+    pub oversized: u64,
+    /// Errors of the receiving side, and times it ran out of buffers.
+    pub receive_failed: u64,
+}
+
+/// The back ends there are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Backend {
+    /// One io_uring a worker: multishot receive, provided buffers, batched sends.
+    IoUring,
+    /// Non-blocking sockets behind epoll; works everywhere.
+    Mio,
+}
+
+impl fmt::Display for Backend {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::IoUring => "io_uring",
+            Self::Mio => "mio",
+        })
+    }
+}
+
+/// A back end that was tried, and why it was taken.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Choice {
+    /// The back end.
+    pub backend: Backend,
+    /// For the log: why this one, and what stands against a better one.
+    pub reason: String,
+}
+
+/// Finds the best back end this host allows by trying it, unless one is `forced`.
+pub fn probe(forced: Option<Backend>) -> Choice {
+    if let Some(backend) = forced {
+        return Choice { backend, reason: "forced by configuration".to_owned() };
+    }
+    match IoUring::new(16).and_then(|mut ring| carries_a_packet(&mut ring)) {
+        Ok(()) => Choice {
+            backend: Backend::IoUring,
+            reason: "io_uring carried a test packet with multishot receive".to_owned(),
+        },
+        Err(error) => Choice {
+            backend: Backend::Mio,
+            reason: format!(
+                "io_uring cannot be used: {error}; it needs Linux 6.1 and \
+                 kernel.io_uring_disabled=0, and no seccomp filter against it"
+            ),
+        },
+    }
+}
+
+/// Makes a back end for the calling thread.
+///
+/// # Errors
+/// What the kernel says.
+pub fn open(backend: Backend) -> io::Result<Box<dyn PacketIo>> {
+    Ok(match backend {
+        Backend::IoUring => Box::new(IoUring::new(io_uring::BUFFERS)?),
+        Backend::Mio => Box::new(Mio::new()?),
+    })
+}
+
+/// One packet through the loopback, received and sent by the back end.
+fn carries_a_packet(io: &mut dyn PacketIo) -> io::Result<()> {
+    let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))?;
+    socket.set_nonblocking(true)?;
+    let to = socket.local_addr()?;
+    let port = io.open_port(socket)?;
+    io.send(port, to, b"trunkline");
+    io.flush();
+    let deadline = Instant::now() + Duration::from_millis(200);
+    let mut arrived = false;
+    while !arrived && Instant::now() < deadline {
+        io.receive(&mut |_, from, bytes| {
+            arrived |= from == to && bytes == b"trunkline";
+            Verdict::Consumed
+        });
+        std::thread::yield_now();
+    }
+    io.close_port(port);
+    io.flush();
+    if arrived { Ok(()) } else { Err(io::Error::other("the test packet did not come back")) }
+}
