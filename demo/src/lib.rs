@@ -1,1 +1,11 @@
-//! The whole system on one machine: starts it, prints the ladder of each call, compares what was said and heard.
+//! The whole system on one machine: starts it, prints the ladder of each call, compares what was
+//! said and heard.
+//!
+//! The system tests, in which foreign software talks to the programs, are in `tests/`.
+
+pub mod call;
+pub mod comparison;
+pub mod ladder;
+pub mod network;
+pub mod program;
+pub mod speech;
