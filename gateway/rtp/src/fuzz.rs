@@ -1,0 +1,114 @@
+//! Every parser as `fn(&[u8])` for fuzzers, with what must hold whatever the bytes are. Compiled with
+//! `--cfg fuzzing`, as `cargo fuzz` does, and in the tests of this crate.
+#![forbid(unsafe_code)]
+#![allow(clippy::missing_panics_doc)]
+
+use std::time::{Duration, Instant};
+
+use crate::codec::Codec;
+use crate::comfort_noise::{ComfortNoise, MAXIMUM_ORDER};
+use crate::packet::{RtpPacket, SequenceNumber, Timestamp};
+use crate::reception::Reception;
+use crate::rtcp::{Compound, RtcpPacket};
+use crate::sdp::{LocalMedia, Sdp, accept_answer, answer};
+use crate::telephone_event::{DigitEvent, DigitReceiver};
+
+/// An RTP packet: its parts lie within the datagram.
+pub fn rtp_packet(bytes: &[u8]) {
+    if let Ok(packet) = RtpPacket::parse(bytes) {
+        let extension = packet.extension.map_or(0, |extension| 4 + extension.data.len());
+        assert!(12 + packet.csrc.len() + extension + packet.payload.len() <= bytes.len());
+    }
+}
+
+/// A compound RTCP packet: every iterator ends.
+pub fn rtcp_compound(bytes: &[u8]) {
+    let Ok(compound) = Compound::parse(bytes) else {
+        return;
+    };
+    for packet in compound.flatten() {
+        let entries = match packet {
+            RtcpPacket::SenderReport { blocks, .. } | RtcpPacket::ReceiverReport { blocks, .. } => {
+                blocks.count()
+            }
+            RtcpPacket::SourceDescription(names) => names.count(),
+            RtcpPacket::Bye { sources, .. } => sources.count(),
+            RtcpPacket::Other { .. } => 0,
+        };
+        assert!(entries <= 31);
+    }
+}
+
+/// A stream of telephone-event packets, eight octets each (timestamp, payload): presses and releases
+/// alternate.
+pub fn telephone_events(bytes: &[u8]) {
+    let mut receiver = DigitReceiver::new(8_000);
+    let mut now = Instant::now();
+    let mut is_pressed = false;
+    for packet in bytes.chunks(8) {
+        let (head, payload) = packet.split_at(packet.len().min(4));
+        let timestamp = head.iter().fold(0, |word: u32, octet| word << 8 | u32::from(*octet));
+        receiver.packet_arrived(Timestamp(timestamp), payload, now);
+        now += Duration::from_millis(20);
+        while let Some(event) = receiver.poll_output() {
+            assert_eq!(matches!(event, DigitEvent::Ended { .. }), is_pressed);
+            is_pressed = !is_pressed;
+        }
+    }
+}
+
+/// A comfort noise payload: what is read is written and read back the same.
+pub fn comfort_noise(bytes: &[u8]) {
+    if let Ok(noise) = ComfortNoise::parse(bytes) {
+        let mut out = [0; 1 + MAXIMUM_ORDER];
+        let octets = noise.write(&mut out).expect("the buffer holds the highest order");
+        assert_eq!(ComfortNoise::parse(&out[..octets]), Ok(noise));
+    }
+}
+
+/// A session description: if it can be answered, the answer can be read and fits the offer.
+pub fn session_description(bytes: &[u8]) {
+    let local = LocalMedia::new(([192, 0, 2, 1], 20_000).into(), 1);
+    let preferences = [Codec::Pcma, Codec::Pcmu, Codec::opus_telephony()];
+    if let Ok(offer) = Sdp::parse(bytes)
+        && let Ok((ours, _)) = answer(&offer, &local, &preferences)
+    {
+        let read = Sdp::parse(ours.to_string().as_bytes()).expect("what we write can be read");
+        assert!(accept_answer(&offer, &read).is_ok());
+    }
+}
+
+/// A stream of sequence numbers and timestamps, six octets each: every packet is counted once.
+pub fn reception(bytes: &[u8]) {
+    let mut reception = Reception::new(8_000, 2);
+    let mut now = Instant::now();
+    let packets = bytes.chunks_exact(6);
+    let count = packets.len() as u64;
+    for packet in packets {
+        let sequence = SequenceNumber(u16::from_be_bytes([packet[0], packet[1]]));
+        let timestamp = Timestamp(u32::from_be_bytes([packet[2], packet[3], packet[4], packet[5]]));
+        reception.packet_arrived(sequence, Some(timestamp), now);
+        now += Duration::from_millis(20);
+        reception.report(1, now);
+    }
+    let figures = reception.statistics();
+    assert_eq!(figures.received + figures.refused, count);
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn every_target_stands_arbitrary_bytes(bytes in proptest::collection::vec(any::<u8>(), 0..1_500)) {
+            for target in [
+                rtp_packet, rtcp_compound, telephone_events, comfort_noise, session_description, reception,
+            ] {
+                target(&bytes);
+            }
+        }
+    }
+}
