@@ -1,5 +1,6 @@
 //! The user agent: starts and ends the stack, and passes instructions to the legs.
 
+use std::collections::HashMap;
 use std::future::Future;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -43,14 +44,24 @@ pub struct Endpoint {
 /// What happens on the legs of an [`Endpoint`].
 pub struct Events {
     receiver: mpsc::Receiver<Event>,
+    end: CancellationToken,
 }
 
 impl Events {
     /// The next event; `None` after the endpoint was shut down.
     pub async fn next(&mut self) -> Option<Event> {
-        self.receiver.recv().await
+        tokio::select! {
+            biased;
+            event = self.receiver.recv() => event,
+            // The owner may still hold an `Endpoint`, which keeps the queue open.
+            () = self.end.cancelled() => None,
+        }
     }
 }
+
+/// The TCP connection of ours to one place, as long as its token is not cancelled; locked while
+/// it is made.
+type Dialled = Arc<tokio::sync::Mutex<Option<CancellationToken>>>;
 
 /// What the tasks of an endpoint have in common.
 pub(crate) struct Shared {
@@ -66,6 +77,7 @@ pub(crate) struct Shared {
     udp: Vec<SocketAddr>,
     tcp: Vec<SocketAddr>,
     next_leg: AtomicU64,
+    dialled: Mutex<HashMap<SocketAddr, Dialled>>,
     tasks: Mutex<Vec<JoinHandle<()>>>,
 }
 
@@ -106,6 +118,18 @@ impl Shared {
     /// IP to which TCP connections of ours are bound, when the configuration names one.
     pub(crate) fn tcp_source(&self) -> Option<std::net::IpAddr> {
         self.tcp.first().or(self.udp.first()).map(SocketAddr::ip).filter(|ip| !ip.is_unspecified())
+    }
+
+    /// The connection of ours to a far end.
+    pub(crate) fn dialled(&self, far: SocketAddr) -> Dialled {
+        let mut dialled = self.dialled.lock().unwrap_or_else(PoisonError::into_inner);
+        if dialled.len() >= self.config.max_connections {
+            dialled.retain(|_, slot| match slot.try_lock() {
+                Ok(slot) => slot.as_ref().is_some_and(|live| !live.is_cancelled()),
+                Err(_) => true,
+            });
+        }
+        Arc::clone(dialled.entry(far).or_default())
     }
 
     /// A new leg, with the queue its task reads.
@@ -178,6 +202,8 @@ impl Endpoint {
             .with_transport_inspector(Box::new(StreamScreen { counters: Arc::clone(&counters) }))
             .with_option(EndpointOption {
                 t1: config.t1,
+                t2: config.t1 * 8,
+                t4: config.t1 * 10,
                 t1x64: config.t1 * 64,
                 timerc: config.ring_limit,
                 ..EndpointOption::default()
@@ -229,10 +255,12 @@ impl Endpoint {
             udp,
             tcp,
             next_leg: AtomicU64::new(1),
+            dialled: Mutex::default(),
             tasks: Mutex::new(tasks),
         });
         shared.keep(tokio::spawn(dispatch::run(Arc::clone(&shared), incoming)));
-        Ok((Self { shared }, Events { receiver }))
+        let events = Events { receiver, end: shared.end.clone() };
+        Ok((Self { shared }, events))
     }
 
     /// The local UDP addresses, with the ports taken.

@@ -220,11 +220,10 @@ async fn connect(shared: &Shared, destination: SipAddr) -> Result<SipAddr, u16> 
         }
     };
     let far: SocketAddr = resolved.get_socketaddr().map_err(|_| 400u16)?;
-    if layer.get_addrs().len() > layer.get_listen_addrs().len()
-        && tokio::time::timeout(CONNECT_LIMIT, layer.lookup(&resolved, None))
-            .await
-            .is_ok_and(|r| r.is_ok())
-    {
+    let slot = shared.dialled(far);
+    // Calls to one place wait for one connection and share it.
+    let mut live = slot.lock().await;
+    if live.as_ref().is_some_and(|connection| !connection.is_cancelled()) {
         return Ok(resolved);
     }
     let source = shared.tcp_source().filter(|source| same_family(source, &far.ip()));
@@ -242,9 +241,12 @@ async fn connect(shared: &Shared, destination: SipAddr) -> Result<SipAddr, u16> 
     let _ = stream.set_nodelay(true);
     let local = stream.local_addr().map_err(|_| 503u16)?;
     let local = SipAddr::new(sip::Transport::Tcp, local.into());
-    let stream = TcpConnection::from_stream(stream, local, Some(shared.end.child_token()))
-        .map_err(|_| 503u16)?;
+    // The stack cancels it when the connection is gone.
+    let connection = shared.end.child_token();
+    let stream =
+        TcpConnection::from_stream(stream, local, Some(connection.clone())).map_err(|_| 503u16)?;
     layer.add_connection(SipConnection::Tcp(stream));
+    *live = Some(connection);
     Ok(resolved)
 }
 
