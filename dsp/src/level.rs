@@ -28,6 +28,7 @@
 //! Two multiplications a sample.
 
 /// Level of a sine that just reaches the overload of A-law (G.711, table 5).
+#[expect(clippy::approx_constant, reason = "decibels, not π")]
 pub const OVERLOAD_SINE_DBM0: f32 = 3.14;
 
 /// The level reported for digital silence.

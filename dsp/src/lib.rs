@@ -9,12 +9,26 @@
 //! | [`g711`] | A-law and µ-law, and the direct conversion between them |
 //! | [`level`] | dBm0, dBov and samples; a level meter |
 //! | [`tone`] | tones with cadence as data; the tones of Japan |
+//! | [`dtmf`] | the digits of push-button dialling: generator and detector |
 #![forbid(unsafe_code)]
 
+pub mod dtmf;
+mod error;
 pub mod g711;
 pub mod level;
+#[cfg(test)]
+mod noise;
 mod oscillator;
+mod rate;
 pub mod tone;
+
+pub use error::DspError;
+pub use rate::SampleRate;
 
 /// The sample rate of the telephone network.
 pub const SAMPLE_RATE_HZ: u32 = 8_000;
+
+/// Samples in a duration at [`SAMPLE_RATE_HZ`].
+const fn samples_in(duration_ms: u32) -> usize {
+    duration_ms as usize * (SAMPLE_RATE_HZ as usize / 1_000)
+}
