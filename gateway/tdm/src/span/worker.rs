@@ -50,6 +50,8 @@ struct Worker<'a> {
     alarm: AlarmMonitor,
     counters: SpanCounters,
     frame: [u8; hdlc::FRAME_SIZE_OCTETS_MAX],
+    /// Frame that a line with its own HDLC had no room for.
+    unsent: Option<Vec<u8>>,
 }
 
 impl<'a> Worker<'a> {
@@ -70,6 +72,7 @@ impl<'a> Worker<'a> {
             alarm,
             counters: SpanCounters::default(),
             frame: [0; _],
+            unsent: None,
         }
     }
 
@@ -178,14 +181,13 @@ impl<'a> Worker<'a> {
             self.counters.d_channel_frames_received += 1;
             self.push_event(SpanEvent::Frame(self.frame[..size_octets].to_vec()));
         }
-        if let Some(frame) = self.shared.frames.pop() {
-            if self.line.send_frame(&frame)? {
-                self.counters.d_channel_frames_sent += 1;
-            } else if let Err(frame) = self.shared.frames.push(frame) {
-                // Full again meanwhile: Q.921 sends it once more.
-                drop(frame);
-                self.counters.events_dropped += 1;
+        // A frame that the line has no room for goes first next time: Q.921 needs their order.
+        while let Some(frame) = self.unsent.take().or_else(|| self.shared.frames.pop()) {
+            if !self.line.send_frame(&frame)? {
+                self.unsent = Some(frame);
+                break;
             }
+            self.counters.d_channel_frames_sent += 1;
         }
         Ok(())
     }
