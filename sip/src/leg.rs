@@ -27,8 +27,8 @@ use crate::session::{self, Refresher, Session, SessionExpires, Wish};
 
 pub(crate) use caller::{call, stack_credential, transport_of};
 
-/// Methods we take, for Allow.
-pub(crate) const ALLOW: &str = "INVITE, ACK, CANCEL, BYE, OPTIONS, INFO, UPDATE, PRACK, REGISTER";
+/// Methods we take within calls and about them, for Allow.
+pub(crate) const ALLOW: &str = "INVITE, ACK, CANCEL, BYE, OPTIONS, INFO, UPDATE";
 
 /// What reaches a leg from its owner, and from the tasks around it.
 pub(crate) enum Command {

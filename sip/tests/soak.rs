@@ -83,5 +83,8 @@ async fn several_hundred_calls_leave_nothing() {
     // All calls over TCP share one connection.
     assert_eq!(b.counters().connections, 1);
     end([a, b]).await;
-    answering.await.unwrap();
+    tokio::time::timeout(Duration::from_secs(5), answering)
+        .await
+        .expect("the callee hears of the end")
+        .unwrap();
 }

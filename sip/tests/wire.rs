@@ -6,7 +6,9 @@ use std::time::{Duration, Instant};
 
 use common::*;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use trunkline_sip::{Endpoint, EndpointConfig, Event, Rejection, Transport};
+use trunkline_sip::{
+    Credential, Endpoint, EndpointConfig, Event, OutgoingInvite, Rejection, Transport,
+};
 
 fn refused(endpoint: &Endpoint, label: &str) -> u64 {
     endpoint
@@ -312,4 +314,40 @@ async fn address_in_use_is_an_error_at_start() {
     let error = Endpoint::start(again).await.err().expect("must fail");
     assert!(error.to_string().contains(&address(&b, Transport::Udp).to_string()), "{error}");
     end([b]).await;
+}
+
+#[tokio::test]
+async fn call_challenged_for_credentials_is_made_again_with_them() {
+    let (a, mut events) = endpoint().await;
+    let peer = RawPeer::to(&a).await;
+    let to = peer.socket.local_addr().unwrap();
+    let own = uri_at("phone", address(&a, Transport::Udp));
+    let mut invite = OutgoingInvite::new(uri_at("+81333331234", to), own, OFFER.to_vec());
+    invite.credential =
+        Some(Credential { user: "phone".to_owned(), password: "secret".to_owned() });
+    let leg = a.invite(invite).unwrap();
+    let first = peer.receive_start("INVITE ").await;
+    assert_eq!(header(&first, "Proxy-Authorization"), None);
+    let challenge = reply(&first, "407 Proxy Authentication Required").replace(
+        "Content-Length",
+        "Proxy-Authenticate: Digest realm=\"trunk\",nonce=\"n1\",algorithm=MD5,qop=\"auth\"\r\nContent-Length",
+    );
+    peer.send(&challenge).await;
+    let again = loop {
+        let message = peer.receive_start("INVITE ").await;
+        if header(&message, "CSeq") != header(&first, "CSeq") {
+            break message;
+        }
+    };
+    let proof = header(&again, "Proxy-Authorization").expect("credentials");
+    assert!(proof.contains("username=\"phone\"") && proof.contains("realm=\"trunk\""), "{proof}");
+    assert!(!again.contains("secret"), "{again}");
+    peer.send(&reply(&again, "486 Busy Here")).await;
+    let busy = next(&mut events).await;
+    assert!(
+        matches!(busy, Event::Failed { leg: failed, status: 486, .. } if failed == leg),
+        "{busy:?}"
+    );
+    all_forgotten(&a).await;
+    end([a]).await;
 }
