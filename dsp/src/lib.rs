@@ -7,6 +7,7 @@
 //! | module | algorithm |
 //! |---|---|
 //! | [`g711`] | A-law and µ-law, and the direct conversion between them |
+//! | [`opus`] | Opus over libopus, with FEC, DTX and concealment |
 //! | [`level`] | dBm0, dBov and samples; a level meter |
 //! | [`tone`] | tones with cadence as data; the tones of Japan |
 //! | [`dtmf`] | the digits of push-button dialling: generator and detector |
@@ -18,6 +19,7 @@ pub mod g711;
 pub mod level;
 #[cfg(test)]
 mod noise;
+pub mod opus;
 mod oscillator;
 mod rate;
 pub mod tone;
