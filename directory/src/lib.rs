@@ -1,1 +1,25 @@
 //! The gateway address server: which gateway serves a number, answered as ENUM.
+//!
+//! [`table`] is the lookup core: longest prefix over the digits of a number, in an immutable
+//! [`Snapshot`] that is swapped by pointer while queries run. [`enum_server`] shows it as ENUM
+//! (RFC 6116), [`http`] as JSON and metrics; [`Directory`] runs them. [`client`] asks such a
+//! server, from a gateway or a telephone.
+#![forbid(unsafe_code)]
+
+pub mod client;
+pub mod configuration;
+pub mod daemon;
+pub mod enum_name;
+pub mod enum_server;
+mod error;
+pub mod http;
+pub mod table;
+pub mod why;
+
+pub use client::{
+    EnumResolver, Resolution, ResolverSettings, SipTarget, SipTransport, Unavailable,
+};
+pub use configuration::Configuration;
+pub use daemon::{Directory, Edition};
+pub use error::DirectoryError;
+pub use table::{Digits, Snapshot};

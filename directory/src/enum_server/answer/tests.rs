@@ -1,0 +1,370 @@
+use domain::base::iana::OptionCode;
+use domain::rdata::AllRecordData;
+use proptest::prelude::*;
+
+use super::*;
+use crate::table::{Choice, Gateway, SnapshotBuilder};
+
+type Parsed = AllRecordData<Vec<u8>, Name<Vec<u8>>>;
+
+fn zone() -> Zone {
+    Zone {
+        apexes: vec!["e164.arpa".parse().unwrap(), "enum.example".parse().unwrap()],
+        ttl_s: 60,
+        negative_ttl_s: 5,
+        server_name: "ns.example".parse().unwrap(),
+        contact: "hostmaster.example".parse().unwrap(),
+        serial: 77,
+    }
+}
+
+/// The patent's two areas, a ported number in the first, and an area with many gateways.
+fn table() -> Snapshot {
+    let mut builder = SnapshotBuilder::default();
+    let gateway = |builder: &mut SnapshotBuilder, name: &str, authority: &str| {
+        builder.add_gateway(Gateway {
+            name: name.into(),
+            authority: authority.into(),
+            parameters: "",
+        })
+    };
+    let a = gateway(&mut builder, "a", "127.0.0.10:5060");
+    let b = gateway(&mut builder, "b", "127.0.0.20:5060");
+    let choice = |gateway, order| Choice { gateway, order, preference: 10 };
+    let many: Vec<Choice> = (0..20)
+        .map(|index| choice(gateway(&mut builder, "x", &format!("gateway-{index}.example")), index))
+        .collect();
+    for (prefix, route) in [
+        ("813", vec![choice(b, 20), choice(a, 10)]),
+        ("81469", vec![choice(b, 10)]),
+        ("81333331234", vec![choice(b, 10)]),
+        ("4930", many),
+    ] {
+        assert!(builder.add_prefix(Digits::read(prefix).unwrap(), Route::new(route)));
+    }
+    builder.build()
+}
+
+fn query(name: &str, rtype: Rtype, edns: Option<u16>) -> Vec<u8> {
+    let mut builder = MessageBuilder::new_vec();
+    builder.header_mut().set_id(4711);
+    builder.header_mut().set_rd(true);
+    let mut builder = builder.question();
+    builder.push((name.parse::<Name<Vec<u8>>>().unwrap(), rtype)).unwrap();
+    let mut builder = builder.additional();
+    if let Some(size) = edns {
+        builder
+            .opt(|opt| {
+                opt.set_udp_payload_size(size);
+                opt.set_dnssec_ok(true);
+                Ok(())
+            })
+            .unwrap();
+    }
+    builder.finish()
+}
+
+fn ask(query: &[u8], transport: Transport) -> (Answered, Vec<u8>) {
+    let mut out = Vec::new();
+    let answered = answer(query, &zone(), &table(), transport, &mut out);
+    (answered, out)
+}
+
+fn records(message: &Message<Vec<u8>>) -> [Vec<(u32, Parsed)>; 2] {
+    let read = |section: domain::base::message::RecordSection<'_, Vec<u8>>| {
+        section
+            .limit_to::<AllRecordData<_, _>>()
+            .map(|record| {
+                let record = record.unwrap();
+                let data = record.data().clone();
+                (record.ttl().as_secs(), domain::base::name::FlattenInto::flatten_into(data))
+            })
+            .collect()
+    };
+    [read(message.answer().unwrap()), read(message.authority().unwrap())]
+}
+
+fn message(octets: Vec<u8>) -> Message<Vec<u8>> {
+    Message::from_octets(octets).unwrap()
+}
+
+const NUMBER: &str = "5.3.2.1.3.3.3.3.3.1.8.e164.arpa";
+
+#[test]
+fn number_is_answered_with_its_gateways_in_order() {
+    let (answered, octets) = ask(&query(NUMBER, Rtype::NAPTR, None), Transport::Udp);
+    assert_eq!(answered.kind, Kind::Hit);
+    assert_eq!(answered.digits.unwrap().to_string(), "81333331235");
+    let message = message(octets);
+    let header = message.header();
+    assert!(header.qr() && header.aa() && header.rd() && !header.ra() && !header.tc());
+    assert_eq!((header.id(), header.rcode()), (4711, Rcode::NOERROR));
+    assert!(message.opt().is_none());
+    let [answers, _] = records(&message);
+    let naptrs: Vec<String> =
+        answers.iter().map(|(ttl_s, data)| format!("{ttl_s} {data}")).collect();
+    assert_eq!(
+        naptrs,
+        [
+            r#"60 10 10 "u" "E2U+sip" "!^.*$!sip:+81333331235@127.0.0.10:5060!" .."#,
+            r#"60 20 10 "u" "E2U+sip" "!^.*$!sip:+81333331235@127.0.0.20:5060!" .."#,
+        ]
+    );
+}
+
+#[test]
+fn ported_number_goes_elsewhere_and_its_neighbours_stay() {
+    for (name, gateways) in [
+        ("4.3.2.1.3.3.3.3.3.1.8.e164.arpa", 1),
+        ("5.3.2.1.3.3.3.3.3.1.8.e164.arpa", 2),
+        ("9.9.9.9.3.3.3.3.3.1.8.e164.arpa", 2),
+        ("4.3.2.1.5.5.5.5.3.1.8.e164.arpa", 2),
+        ("8.7.6.5.9.5.9.6.4.1.8.e164.arpa", 1),
+    ] {
+        let (_, octets) = ask(&query(name, Rtype::NAPTR, None), Transport::Udp);
+        let message = message(octets);
+        assert_eq!(message.header().rcode(), Rcode::NOERROR, "{name}");
+        assert_eq!(records(&message)[0].len(), gateways, "{name}");
+    }
+}
+
+#[test]
+fn unknown_number_is_nxdomain_with_soa_and_short_ttl() {
+    for name in ["1.2.3.4.e164.arpa", "www.e164.arpa", "0.e164.arpa"] {
+        let (answered, octets) = ask(&query(name, Rtype::NAPTR, None), Transport::Udp);
+        assert_eq!(answered.kind, Kind::Miss, "{name}");
+        let message = message(octets);
+        assert_eq!(message.header().rcode(), Rcode::NXDOMAIN);
+        assert!(message.header().aa());
+        let [answers, authority] = records(&message);
+        assert!(answers.is_empty());
+        let (ttl_s, soa) = &authority[0];
+        assert_eq!(*ttl_s, 5);
+        assert_eq!(soa.to_string(), "ns.example. hostmaster.example. 77 3600 600 86400 5");
+    }
+}
+
+#[test]
+fn name_without_the_type_is_nodata_with_soa() {
+    for (name, rtype) in [
+        (NUMBER, Rtype::A),
+        (NUMBER, Rtype::SOA),
+        // The beginning of a known prefix, as resolvers that minimise names ask (RFC 9156).
+        ("8.e164.arpa", Rtype::NAPTR),
+        ("6.4.1.8.e164.arpa", Rtype::NS),
+        ("e164.arpa", Rtype::NAPTR),
+    ] {
+        let (answered, octets) = ask(&query(name, rtype, None), Transport::Udp);
+        assert_eq!(answered.kind, Kind::NoData, "{name} {rtype}");
+        let message = message(octets);
+        assert_eq!(message.header().rcode(), Rcode::NOERROR);
+        let [answers, authority] = records(&message);
+        assert_eq!((answers.len(), authority.len()), (0, 1));
+    }
+}
+
+#[test]
+fn apex_has_soa_and_ns() {
+    let (answered, octets) = ask(&query("enum.example", Rtype::SOA, None), Transport::Udp);
+    assert_eq!(answered.kind, Kind::Apex);
+    let text = records(&message(octets))[0][0].1.to_string();
+    assert_eq!(text, "ns.example. hostmaster.example. 77 3600 600 86400 5");
+    let (_, octets) = ask(&query("enum.example", Rtype::NS, None), Transport::Udp);
+    assert_eq!(records(&message(octets))[0][0].1.to_string(), "ns.example.");
+}
+
+#[test]
+fn questions_that_are_not_ours_are_refused() {
+    let mut chaos = query(NUMBER, Rtype::NAPTR, None);
+    let class_at = chaos.len() - 1;
+    chaos[class_at] = 3;
+    for (what, query) in [
+        ("outside", query("4.3.2.1.example.org", Rtype::NAPTR, None)),
+        ("root", query(".", Rtype::NS, None)),
+        ("above the apex", query("arpa", Rtype::NS, None)),
+        ("any", query(NUMBER, Rtype::ANY, None)),
+        ("transfer", query("e164.arpa", Rtype::AXFR, None)),
+        ("class", chaos),
+    ] {
+        let (answered, octets) = ask(&query, Transport::Udp);
+        assert_eq!(answered.kind, Kind::Refused, "{what}");
+        let message = message(octets);
+        assert_eq!(message.header().rcode(), Rcode::REFUSED, "{what}");
+        assert!(!message.header().aa());
+        assert_eq!(records(&message), [vec![], vec![]]);
+    }
+}
+
+#[test]
+fn malformed_and_other_messages_are_answered_without_content() {
+    let good = query(NUMBER, Rtype::NAPTR, Some(1232));
+    let mut two_questions = good.clone();
+    two_questions[5] = 2;
+    let mut none = good.clone();
+    none[5] = 0;
+    let mut update = good.clone();
+    update[2] |= 5 << 3;
+    let mut two_opts = good.clone();
+    two_opts.extend_from_slice(&good[good.len() - OPT_OCTETS..]);
+    two_opts[11] = 2;
+    for (octets, kind, rcode) in [
+        (&good[..good.len() - 1], Kind::Malformed, Rcode::FORMERR),
+        (&good[..20], Kind::Malformed, Rcode::FORMERR),
+        (&good[..12], Kind::Malformed, Rcode::FORMERR),
+        (&two_questions, Kind::Malformed, Rcode::FORMERR),
+        (&none, Kind::Malformed, Rcode::FORMERR),
+        (&two_opts, Kind::Malformed, Rcode::FORMERR),
+        (&update, Kind::NotImplemented, Rcode::NOTIMP),
+    ] {
+        let (answered, reply) = ask(octets, Transport::Udp);
+        assert_eq!(answered.kind, kind);
+        assert_eq!(reply.len(), 12);
+        let message = message(reply);
+        assert_eq!((message.header().id(), message.header().rcode()), (4711, rcode));
+        assert!(message.header().qr());
+    }
+}
+
+#[test]
+fn answers_and_fragments_get_no_answer() {
+    let mut response = query(NUMBER, Rtype::NAPTR, None);
+    response[2] |= 0x80;
+    for octets in [&response, &response[..11], &[]] {
+        let (answered, reply) = ask(octets, Transport::Udp);
+        assert_eq!(answered.kind, Kind::Dropped);
+        assert!(reply.is_empty());
+    }
+}
+
+#[test]
+fn case_of_the_question_is_kept() {
+    let name = "5.3.2.1.3.3.3.3.3.1.8.E164.aRPa";
+    let (answered, octets) = ask(&query(name, Rtype::NAPTR, None), Transport::Udp);
+    assert_eq!(answered.kind, Kind::Hit);
+    let message = message(octets);
+    assert_eq!(message.sole_question().unwrap().qname().to_string(), name);
+    let owner = message.answer().unwrap().next().unwrap().unwrap().owner().to_string();
+    assert_eq!(owner, name);
+}
+
+#[test]
+fn edns_is_answered_with_our_size_and_its_version_is_checked() {
+    let (_, octets) = ask(&query(NUMBER, Rtype::NAPTR, Some(4096)), Transport::Udp);
+    let reply = message(octets);
+    let opt = reply.opt().unwrap();
+    assert_eq!((opt.udp_payload_size(), opt.version(), opt.dnssec_ok()), (1232, 0, true));
+
+    let mut later = query(NUMBER, Rtype::NAPTR, Some(4096));
+    let version_at = later.len() - 5;
+    later[version_at] = 1;
+    let (answered, octets) = ask(&later, Transport::Udp);
+    assert_eq!(answered.kind, Kind::BadVersion);
+    let reply = message(octets);
+    assert_eq!(reply.opt_rcode(), OptRcode::BADVERS);
+    assert_eq!(reply.opt().unwrap().version(), 0);
+}
+
+#[test]
+fn unknown_edns_options_are_passed_over() {
+    let mut builder = MessageBuilder::new_vec().question();
+    builder.push((NUMBER.parse::<Name<Vec<u8>>>().unwrap(), Rtype::NAPTR)).unwrap();
+    let mut builder = builder.additional();
+    builder
+        .opt(|opt| {
+            opt.push_raw_option(OptionCode::COOKIE, 8, |target| {
+                domain::dep::octseq::OctetsBuilder::append_slice(target, &[7; 8])
+            })
+        })
+        .unwrap();
+    let (answered, _) = ask(&builder.finish(), Transport::Udp);
+    assert_eq!(answered.kind, Kind::Hit);
+}
+
+#[test]
+fn what_does_not_fit_into_udp_says_so_and_comes_whole_over_tcp() {
+    let name = "1.2.3.0.3.9.4.e164.arpa";
+    for (edns, limit) in [(None, 512), (Some(100), 512), (Some(800), 800), (Some(65_535), 1232)] {
+        let query = query(name, Rtype::NAPTR, edns);
+        let (answered, octets) = ask(&query, Transport::Udp);
+        assert!(octets.len() <= limit);
+        assert!(answered.truncated, "{edns:?}");
+        let reply = message(octets);
+        assert!(reply.header().tc());
+        assert_eq!(reply.opt().is_some(), edns.is_some());
+        assert!(records(&reply)[0].is_empty());
+        assert_eq!(reply.sole_question().unwrap().qname().to_string(), name);
+    }
+    let (answered, octets) = ask(&query(name, Rtype::NAPTR, None), Transport::Tcp);
+    assert!(!answered.truncated);
+    assert_eq!(records(&message(octets))[0].len(), 20);
+}
+
+#[test]
+fn answer_of_a_limited_network_is_not_longer_than_its_query() {
+    for edns in [None, Some(1232)] {
+        let query = query(NUMBER, Rtype::NAPTR, edns);
+        let mut out = Vec::new();
+        assert!(answer_truncated(&query, &mut out));
+        assert!(out.len() <= query.len());
+        let reply = message(out);
+        assert!(reply.header().tc() && reply.header().qr());
+        assert_eq!(reply.header().id(), 4711);
+    }
+    let mut out = Vec::new();
+    assert!(!answer_truncated(&[1, 2, 3], &mut out));
+    assert!(out.is_empty());
+}
+
+#[test]
+fn a_pointer_loop_in_the_question_is_malformed() {
+    let mut octets = query(NUMBER, Rtype::NAPTR, None);
+    octets.truncate(12);
+    octets.extend_from_slice(&[0xc0, 12, 0, 35, 0, 1]);
+    assert_eq!(ask(&octets, Transport::Udp).0.kind, Kind::Malformed);
+}
+
+proptest! {
+    #[test]
+    fn any_octets_are_answered_in_bounds(
+        octets in proptest::collection::vec(any::<u8>(), 0..600),
+        header in proptest::option::of(Just([0, 1, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0])),
+    ) {
+        // Half of them with a header that lets the parser go on.
+        let mut query = header.map_or(Vec::new(), |header: [u8; 12]| header.to_vec());
+        query.extend_from_slice(&octets);
+        let (answered, reply) = ask(&query, Transport::Udp);
+        prop_assert!(reply.len() <= usize::from(UDP_ANSWER_MAX_OCTETS));
+        prop_assert_eq!(reply.is_empty(), answered.kind == Kind::Dropped);
+        if !reply.is_empty() {
+            prop_assert!(Message::from_octets(reply).unwrap().header().qr());
+        }
+        let mut out = Vec::new();
+        answer_truncated(&query, &mut out);
+    }
+
+    #[test]
+    fn a_damaged_query_is_answered(
+        place in 0_usize..100, octet: u8, cut in 0_usize..100, edns in proptest::option::of(any::<u16>()),
+    ) {
+        let mut octets = query(NUMBER, Rtype::NAPTR, edns);
+        let length = octets.len();
+        octets[place % length] = octet;
+        octets.truncate(length - cut % length);
+        let (answered, reply) = ask(&octets, Transport::Tcp);
+        prop_assert_eq!(reply.is_empty(), answered.kind == Kind::Dropped);
+    }
+
+    #[test]
+    fn every_number_gets_what_the_table_says(number in "[0-9]{1,15}") {
+        let digits = Digits::read(&number).unwrap();
+        let name = enum_name::name(digits, "e164.arpa");
+        let (answered, _) = ask(&query(&name, Rtype::NAPTR, None), Transport::Tcp);
+        let expected = match table().find(digits) {
+            Found::Route { .. } => Kind::Hit,
+            Found::Interior => Kind::NoData,
+            Found::Nothing => Kind::Miss,
+        };
+        prop_assert_eq!(answered.kind, expected);
+        prop_assert!(name.parse::<Name<Vec<u8>>>().unwrap().label_count() > 2);
+    }
+}

@@ -1,0 +1,27 @@
+//! What can go wrong at the start and the reload of a directory.
+
+use std::io;
+use std::net::SocketAddr;
+
+use trunkline_program::ConfigurationError;
+
+/// Why a directory does not start or does not take a new table.
+#[derive(Debug, thiserror::Error)]
+pub enum DirectoryError {
+    /// The configuration or the table cannot be used.
+    #[error(transparent)]
+    Configuration(#[from] ConfigurationError),
+    /// A socket does not open.
+    #[error("{what} on {address} does not open: {cause}")]
+    Listen {
+        /// UDP, TCP or HTTP.
+        what: &'static str,
+        /// The address of the configuration.
+        address: SocketAddr,
+        /// The system's word.
+        cause: io::Error,
+    },
+    /// A thread does not start.
+    #[error("a worker thread does not start: {0}")]
+    Worker(io::Error),
+}
