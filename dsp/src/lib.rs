@@ -8,11 +8,13 @@
 //! |---|---|
 //! | [`g711`] | A-law and µ-law, and the direct conversion between them |
 //! | [`opus`] | Opus over libopus, with FEC, DTX and concealment |
+//! | [`concealment`] | a continuation in the place of lost samples |
 //! | [`level`] | dBm0, dBov and samples; a level meter |
 //! | [`tone`] | tones with cadence as data; the tones of Japan |
 //! | [`dtmf`] | the digits of push-button dialling: generator and detector |
 #![forbid(unsafe_code)]
 
+pub mod concealment;
 pub mod dtmf;
 mod error;
 pub mod g711;
@@ -21,6 +23,7 @@ pub mod level;
 mod noise;
 pub mod opus;
 mod oscillator;
+mod pitch;
 mod rate;
 pub mod tone;
 
