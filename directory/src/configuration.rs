@@ -17,7 +17,8 @@ use crate::table::Snapshot;
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Configuration {
-    /// Addresses of the ENUM server, each for UDP and TCP.
+    /// Addresses of the ENUM server, each for UDP and TCP. A host with several addresses names each:
+    /// from 0.0.0.0 an answer could leave with another address than was asked.
     #[serde(default = "default_listen")]
     pub listen: Vec<SocketAddr>,
     /// Address of the HTTP listener (/metrics, /healthz, /lookup); none without it.
