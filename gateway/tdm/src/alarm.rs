@@ -3,6 +3,8 @@
 use std::fmt;
 use std::time::{Duration, Instant};
 
+use crate::pace::Waited;
+
 /// Alarms of a span.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct AlarmState {
@@ -57,6 +59,7 @@ pub struct AlarmMonitor {
     times: AlarmTimes,
     state: AlarmState,
     last_block: Instant,
+    silence: Waited,
     steady_since: Option<Instant>,
     reported_red: Persistence,
     yellow: Persistence,
@@ -70,6 +73,7 @@ impl AlarmMonitor {
             times,
             state: AlarmState { red: true, ..AlarmState::default() },
             last_block: now,
+            silence: Waited::default(),
             steady_since: None,
             reported_red: Persistence::default(),
             yellow: Persistence::default(),
@@ -95,6 +99,8 @@ impl AlarmMonitor {
         let yellow = self.yellow.lasts(now, yellow, flag);
         let blue = self.blue.lasts(now, blue, flag);
         let reported_red = self.reported_red.lasts(now, red, flag);
+        self.silence = Waited::default();
+        self.silence.until(now);
         let gap = now.saturating_duration_since(std::mem::replace(&mut self.last_block, now));
         if red || gap > STEADY_GAP_MAX {
             self.steady_since = None;
@@ -109,10 +115,10 @@ impl AlarmMonitor {
         self.change(AlarmState { red, yellow, blue })
     }
 
-    /// No block came. Returns the alarms if they changed.
+    /// No block came; told at least every 20 ms, since longer stretches are taken for a stall of
+    /// the own thread. Returns the alarms if they changed.
     pub fn block_missing(&mut self, now: Instant) -> Option<AlarmState> {
-        let silence = now.saturating_duration_since(self.last_block);
-        if silence < Duration::from_millis(self.times.red_after_ms) {
+        if self.silence.until(now) < Duration::from_millis(self.times.red_after_ms) {
             return None;
         }
         // What the far end said before is not known to hold any longer.
@@ -207,6 +213,15 @@ mod tests {
         assert_eq!(run.changes, ["none", "RED"], "a hole starts the clearing again");
         run.blocks(1, false);
         assert_eq!(run.changes, ["none", "RED", "none"]);
+    }
+
+    #[test]
+    fn a_stall_of_the_own_thread_is_no_alarm() {
+        let mut run = Run::new();
+        run.blocks(600, false);
+        run.now += 400 * MS;
+        run.silence(10).blocks(10, false);
+        assert_eq!(run.changes, ["none"]);
     }
 
     #[test]

@@ -25,7 +25,7 @@ pub(crate) struct Pace {
     due: Instant,
     /// Blocks that may still be sent without one received.
     ahead: usize,
-    awaited_since: Option<Instant>,
+    waited: Waited,
     runs_free: bool,
     depth_min: usize,
     observed_blocks: u32,
@@ -64,7 +64,7 @@ impl Pace {
             settings,
             due: now,
             ahead: settings.ahead,
-            awaited_since: None,
+            waited: Waited::default(),
             runs_free: false,
             depth_min: usize::MAX,
             observed_blocks: 0,
@@ -94,9 +94,9 @@ impl Pace {
             self.advance(now, self.settings.interval.max(FREE_INTERVAL));
             return Turn::Missing;
         }
-        let give_up = *self.awaited_since.get_or_insert(now) + self.settings.hold;
-        if now < give_up {
-            return Turn::Await(give_up);
+        let waited = self.waited.until(now);
+        if waited < self.settings.hold {
+            return Turn::Await(now + (self.settings.hold - waited));
         }
         // Ticks held back so long are gone.
         self.runs_free = true;
@@ -122,7 +122,7 @@ impl Pace {
             self.due = now;
         }
         self.runs_free = false;
-        self.awaited_since = None;
+        self.waited = Waited::default();
         let drop = if self.settings.paces { self.standing_excess(depth) } else { 0 };
         self.advance(now, self.settings.interval);
         Turn::Take { drop, late }
@@ -149,6 +149,28 @@ impl Pace {
             self.skipped_ticks += (behind.as_nanos() / interval.as_nanos()) as u64;
             self.due = now;
         }
+    }
+}
+
+/// Time for which something was waited for. A stretch in which the own thread did not run, long
+/// beyond the usual, counts but little: the far end may not have run either, and what it sent is
+/// looked at first.
+#[derive(Debug, Default)]
+pub(crate) struct Waited {
+    before: Option<Instant>,
+    waited: Duration,
+}
+
+impl Waited {
+    /// Longest stretch between two looks that counts whole.
+    const STRETCH_MAX: Duration = Duration::from_millis(20);
+
+    /// Time waited so far.
+    pub fn until(&mut self, now: Instant) -> Duration {
+        if let Some(before) = self.before.replace(now) {
+            self.waited += now.saturating_duration_since(before).min(Self::STRETCH_MAX);
+        }
+        self.waited
     }
 }
 
@@ -196,13 +218,26 @@ mod tests {
     }
 
     #[test]
-    fn without_answers_it_runs_free_each_interval() {
+    fn a_stall_of_its_own_is_no_silence_of_the_far_end() {
         let start = Instant::now();
         let mut pace = pacing(start);
         pace.turn(start, 0);
         pace.turn(start + MS, 0);
         pace.turn(start + 2 * MS, 0);
+        assert!(matches!(pace.turn(start + 202 * MS, 0), Turn::Await(_)));
+        assert!(matches!(pace.turn(start + 203 * MS, 1), Turn::Take { drop: 0, .. }));
+    }
+
+    #[test]
+    fn without_answers_it_runs_free_each_interval() {
+        let start = Instant::now();
+        let mut pace = pacing(start);
+        pace.turn(start, 0);
+        pace.turn(start + MS, 0);
         let gone = start + 102 * MS;
+        for ms in (2..102).step_by(10) {
+            assert_eq!(pace.turn(start + ms * MS, 0), Turn::Await(gone));
+        }
         assert_eq!(pace.turn(gone, 0), Turn::Missing);
         assert_eq!(pace.turn(gone, 0), Turn::Sleep(gone + MS));
         assert_eq!(pace.turn(gone + MS, 0), Turn::Missing);
@@ -245,8 +280,10 @@ mod tests {
         for _ in 0..5 {
             assert!(matches!(pace.turn(start + MS, 1), Turn::Take { drop: 0, .. }));
         }
-        assert_eq!(pace.turn(start + 2 * MS, 0), Turn::Await(start + 252 * MS));
         let gone = start + 252 * MS;
+        for ms in (2..252).step_by(10) {
+            assert_eq!(pace.turn(start + ms * MS, 0), Turn::Await(gone));
+        }
         assert_eq!(pace.turn(gone, 0), Turn::Missing);
         assert_eq!(pace.turn(gone, 0), Turn::Await(gone + MS));
         assert!(matches!(pace.turn(gone, 1), Turn::Take { .. }), "a block is taken at once");
