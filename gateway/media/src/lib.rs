@@ -1,4 +1,33 @@
 //! The media plane: a pinned worker per core, RTP legs, timeslot bridges and packet I/O.
+//!
+//! [`Media::start`] starts the workers. [`Media::open`] binds the ports of an RTP leg, hands it to
+//! a worker and gives back a [`TimeslotEnd`], which the span (or the sound card) serves on its own
+//! thread and clock. Between the two lie only lock-free rings: the jitter buffer towards the line,
+//! a ring of samples towards the worker. Whatever happens to legs comes as [`MediaEvent`].
+//!
+//! The life of a packet from the network: `packet_io` → `leg/incoming.rs` (source rule, reception,
+//! timeline) → jitter buffer → `timeslot/player.rs` (playout policy, decoding, concealment) → line.
+//! And back: line → ring → `leg/outgoing.rs` (digits, encoding, header) → `packet_io`.
 
+mod bridge;
+mod config;
+mod counters;
+mod error;
+mod event;
+mod format;
+mod leg;
+mod media;
 mod memory;
 pub mod packet_io;
+mod ports;
+mod spec;
+mod timeslot;
+mod worker;
+
+pub use config::MediaConfig;
+pub use counters::{MediaCounters, TICK_LATENESS_BOUNDS_US, TICK_LATENESS_BUCKETS, WorkerCounters};
+pub use error::MediaError;
+pub use event::{LegId, LegStatistics, MediaEvent, MediaEventKind, PlayoutFigures};
+pub use media::{Media, OpenedLeg};
+pub use spec::{Direction, Payload, PayloadFormat, Remote, RtpLegSpec, RtpLegUpdate, Sending};
+pub use timeslot::TimeslotEnd;

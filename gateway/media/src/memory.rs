@@ -10,6 +10,7 @@ use std::ptr::{self, NonNull};
 pub(crate) struct Pages {
     start: NonNull<u8>,
     len: usize,
+    locked: bool,
 }
 
 // SAFETY: the mapping belongs to this value alone; nothing in it is tied to a thread.
@@ -35,9 +36,14 @@ impl Pages {
         }
         // SAFETY: the range is the mapping just made. A refusal (RLIMIT_MEMLOCK) costs only the
         // guarantee, and the worker says at its start whether locking is allowed.
-        unsafe { libc::mlock(start, len) };
+        let locked = unsafe { libc::mlock(start, len) } == 0;
         let start = NonNull::new(start.cast()).ok_or_else(io::Error::last_os_error)?;
-        Ok(Self { start, len })
+        Ok(Self { start, len, locked })
+    }
+
+    /// Whether no page of it is ever taken away.
+    pub(crate) fn is_locked(&self) -> bool {
+        self.locked
     }
 
     /// The address `offset` octets from the start.

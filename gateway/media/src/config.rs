@@ -1,0 +1,90 @@
+//! The settings of a media plane.
+
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
+use trunkline_rtp::playout::PlayoutConfig;
+use trunkline_rtp::source::SourcePolicy;
+
+use crate::error::MediaError;
+use crate::packet_io::Backend;
+
+/// The settings of a media plane; the defaults are for a gateway that has its machine for itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MediaConfig {
+    /// The cores that get a worker each; empty: every core this process may use.
+    pub cores: Vec<usize>,
+    /// The packet back end; none: the best this host allows.
+    pub backend: Option<Backend>,
+    /// RTP and RTCP ports, in pairs of an even port and the next.
+    pub rtp_ports: RangeInclusive<u16>,
+    /// How often a worker serves its legs.
+    pub tick: Duration,
+    /// SCHED_FIFO priority of the workers, 1..=99, where the system allows it; none: ordinary threads.
+    pub realtime_priority: Option<u8>,
+    /// Most legs of a worker.
+    pub legs_per_worker_max: usize,
+    /// Packets a jitter buffer holds.
+    pub jitter_packets: usize,
+    /// The playout policy.
+    pub playout: PlayoutConfig,
+    /// Whose packets are believed.
+    pub source: SourcePolicy,
+    /// Without a packet for this long a leg reports a timeout; zero: never.
+    pub rtp_timeout: Duration,
+    /// Mean time between RTCP reports.
+    pub rtcp_interval: Duration,
+    /// Differentiated services code point of what is sent, 0..=63; 46 is EF (RFC 3246).
+    pub dscp: u8,
+}
+
+impl Default for MediaConfig {
+    fn default() -> Self {
+        Self {
+            cores: Vec::new(),
+            backend: None,
+            rtp_ports: 20_000..=29_999,
+            tick: Duration::from_millis(5),
+            realtime_priority: Some(50),
+            legs_per_worker_max: 4096,
+            jitter_packets: 64,
+            playout: PlayoutConfig::default(),
+            source: SourcePolicy::default(),
+            rtp_timeout: Duration::from_secs(30),
+            rtcp_interval: Duration::from_secs(5),
+            dscp: 46,
+        }
+    }
+}
+
+impl MediaConfig {
+    pub(crate) fn check(&self) -> Result<(), MediaError> {
+        let refuse = |setting, reason: String| Err(MediaError::Setting { setting, reason });
+        let (first, last) = (*self.rtp_ports.start(), *self.rtp_ports.end());
+        if first < 1024 || u32::from(first.next_multiple_of(2)) + 1 > u32::from(last) {
+            return refuse(
+                "rtp_ports",
+                format!("{first}-{last} holds no pair of an even port from 1024 on and the next"),
+            );
+        }
+        if !(Duration::from_millis(1)..=Duration::from_millis(20)).contains(&self.tick) {
+            return refuse("tick", format!("{:?} is not within 1 ms to 20 ms", self.tick));
+        }
+        if self.realtime_priority.is_some_and(|priority| !(1..=99).contains(&priority)) {
+            return refuse("realtime_priority", "must be 1 to 99".to_owned());
+        }
+        if self.dscp > 63 {
+            return refuse("dscp", format!("{} is above 63", self.dscp));
+        }
+        if self.legs_per_worker_max == 0 {
+            return refuse("legs_per_worker_max", "must be at least 1".to_owned());
+        }
+        if !(8..=trunkline_rtp::jitter::SLOTS_MAX).contains(&self.jitter_packets) {
+            return refuse("jitter_packets", format!("{} is not 8 to 1024", self.jitter_packets));
+        }
+        if self.rtcp_interval < Duration::from_millis(100) {
+            return refuse("rtcp_interval", format!("{:?} is below 100 ms", self.rtcp_interval));
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,120 @@
+//! What legs report to whoever controls them.
+
+use std::fmt;
+use std::net::SocketAddr;
+
+use trunkline_rtp::reception::ReceptionStatistics;
+use trunkline_rtp::source::SourceCounters;
+use trunkline_rtp::telephone_event::Digit;
+
+/// Names a leg; never used twice in a process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct LegId {
+    pub(crate) worker: u16,
+    pub(crate) serial: u64,
+}
+
+impl fmt::Display for LegId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}", self.worker, self.serial)
+    }
+}
+
+/// Something happened to a leg.
+#[derive(Debug, Clone, PartialEq)]
+pub struct MediaEvent {
+    /// To which.
+    pub leg: LegId,
+    /// What.
+    pub kind: MediaEventKind,
+}
+
+/// What can happen to a leg.
+#[derive(Debug, Clone, PartialEq)]
+pub enum MediaEventKind {
+    /// The RTP side pressed and released a digit (RFC 4733). Its tone plays to the timeslot.
+    DigitFromRtp {
+        /// The digit.
+        digit: Digit,
+        /// How long, in ms.
+        duration_ms: u32,
+    },
+    /// A digit was heard as a tone from the timeslot. If the RTP side takes RFC 4733 it is sent.
+    DigitFromLine {
+        /// The digit.
+        digit: Digit,
+        /// How long, in ms.
+        duration_ms: u32,
+    },
+    /// The RTP side's packets come from another address than signalled, and are sent there from now.
+    SourceMoved {
+        /// The new address.
+        to: SocketAddr,
+    },
+    /// No RTP packet has come for the configured time.
+    RtpTimeout,
+    /// Packets come again after a timeout.
+    RtpResumed,
+    /// The RTP side said that its stream ends (RTCP BYE).
+    ByeReceived,
+    /// The leg's code failed; the leg is gone, `Closed` follows.
+    Failed,
+    /// The last event of a leg.
+    Closed(Box<LegStatistics>),
+}
+
+/// The figures of a whole leg.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct LegStatistics {
+    /// RTP packets accepted.
+    pub packets_received: u64,
+    /// Their payload octets.
+    pub octets_received: u64,
+    /// RTP packets sent.
+    pub packets_sent: u64,
+    /// Their payload octets.
+    pub octets_sent: u64,
+    /// Sequence numbers received, missing, doubled; interarrival jitter (RFC 3550).
+    pub reception: ReceptionStatistics,
+    /// Packets refused by the source rule, and changes of source.
+    pub source: SourceCounters,
+    /// Datagrams that were neither RTP nor RTCP, or broken.
+    pub malformed: u64,
+    /// Packets that came after their turn at the playout.
+    pub late: u64,
+    /// Packets that were overwritten because nobody took them.
+    pub overwritten: u64,
+    /// What the playout did.
+    pub playout: PlayoutFigures,
+    /// Loss of our packets at the far end, 0.0..=1.0, as last reported (RTCP).
+    pub remote_loss: Option<f64>,
+    /// Jitter of our packets at the far end, µs, as last reported (RTCP).
+    pub remote_jitter_us: Option<u32>,
+    /// Round trip, µs, as last measured (RTCP).
+    pub round_trip_us: Option<u32>,
+    /// Samples from the timeslot lost because the worker did not take them in time.
+    pub line_overflow_samples: u64,
+    /// RTCP compounds received.
+    pub rtcp_received: u64,
+    /// RTCP compounds sent.
+    pub rtcp_sent: u64,
+}
+
+/// What the playout of a leg has done.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct PlayoutFigures {
+    /// Packets played.
+    pub played: u64,
+    /// Packets dropped by the playout.
+    pub discarded: u64,
+    /// Concealed, ms.
+    pub concealed_ms: u64,
+    /// Samples added to raise the delay.
+    pub lengthened_samples: u64,
+    /// Samples removed to lower the delay.
+    pub shortened_samples: u64,
+    /// Delay aimed at above the fastest packet, at the end, ms.
+    pub target_ms: u32,
+    /// Mean wait of a packet before its playout, at the end, ms.
+    pub delay_ms: u32,
+}

@@ -1,0 +1,302 @@
+//! One RTP leg on its worker: packets in, packets out, reports, digits.
+
+mod incoming;
+mod outgoing;
+mod reports;
+
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+use std::time::{Duration, Instant, SystemTime};
+
+use tokio::sync::mpsc;
+use trunkline_rtp::ntp::NtpTime;
+use trunkline_rtp::source::{PayloadTypes, SourcePolicy, SourceRule};
+use trunkline_rtp::telephone_event::Digit;
+
+use crate::bridge::{Bridge, Reading, ToTimeslot};
+use crate::counters::WorkerCounters;
+use crate::event::{LegId, LegStatistics, MediaEvent, MediaEventKind};
+use crate::packet_io::{PacketIo, PortIndex};
+use crate::ports::Lease;
+use crate::spec::{Direction, Remote, RtpLegSpec, RtpLegUpdate};
+use incoming::Incoming;
+use outgoing::Outgoing;
+use reports::Reports;
+
+/// One party's media on a worker.
+#[derive(Debug)]
+pub(crate) struct Leg {
+    pub(crate) id: LegId,
+    pub(crate) ports: Ports,
+    bridge: Bridge,
+    remote: Option<Remote>,
+    source: Option<SourceRule>,
+    policy: SourcePolicy,
+    direction: Direction,
+    incoming: Incoming,
+    outgoing: Outgoing,
+    reports: Reports,
+    /// What of the timeslot's board is in the worker's counters already.
+    accounted: Reading,
+    account_at: Instant,
+    rtp_timeout: Duration,
+    malformed: u64,
+    /// Gives the ports back with the leg.
+    _lease: Lease,
+    #[cfg(test)]
+    pub(crate) fault: bool,
+}
+
+/// The leg's ports at the back end.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Ports {
+    pub(crate) rtp: PortIndex,
+    pub(crate) rtcp: PortIndex,
+}
+
+impl Ports {
+    /// Before the worker has opened them.
+    pub(crate) const NONE: Self = Self { rtp: PortIndex(u32::MAX), rtcp: PortIndex(u32::MAX) };
+}
+
+/// Which of a leg's ports a datagram came by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Channel {
+    Rtp,
+    Rtcp,
+}
+
+/// What a leg needs of its worker while it works.
+pub(crate) struct Surroundings<'a> {
+    pub(crate) now: Instant,
+    pub(crate) counters: &'a mut WorkerCounters,
+    pub(crate) events: &'a mut Events,
+}
+
+/// What does not change over a leg's life and is not in its description.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct LegSettings {
+    pub(crate) policy: SourcePolicy,
+    pub(crate) rtp_timeout: Duration,
+    pub(crate) rtcp_interval: Duration,
+}
+
+/// Seconds between two looks at what the timeslot has done.
+const ACCOUNT_EVERY: Duration = Duration::from_secs(1);
+
+impl Leg {
+    pub(crate) fn new(
+        id: LegId,
+        spec: &RtpLegSpec,
+        settings: LegSettings,
+        bridge: Bridge,
+        lease: Lease,
+        now: Instant,
+    ) -> Self {
+        let incoming = Incoming::new(&spec.receiving);
+        let outgoing = Outgoing::new(spec);
+        let source = spec.remote.map(|remote| {
+            let expected = incoming.payload_types();
+            SourceRule::new(settings.policy, remote.rtp, remote.signalling_from, expected, now)
+        });
+        Self {
+            id,
+            ports: Ports::NONE,
+            bridge,
+            remote: spec.remote,
+            source,
+            policy: settings.policy,
+            direction: Direction::default(),
+            reports: Reports::new(outgoing.ssrc(), &spec.cname, settings.rtcp_interval, now),
+            incoming,
+            outgoing,
+            accounted: Reading::default(),
+            account_at: now + ACCOUNT_EVERY,
+            rtp_timeout: settings.rtp_timeout,
+            malformed: 0,
+            _lease: lease,
+            #[cfg(test)]
+            fault: false,
+        }
+    }
+
+    /// A datagram has come.
+    pub(crate) fn datagram(
+        &mut self,
+        channel: Channel,
+        from: SocketAddr,
+        bytes: &[u8],
+        around: &mut Surroundings<'_>,
+    ) {
+        #[cfg(test)]
+        assert!(!self.fault, "a fault made by a test");
+        if channel == Channel::Rtcp || trunkline_rtp::packet::is_rtcp(bytes) {
+            self.report_arrived(from, bytes, around);
+        } else {
+            self.packet_arrived(from, bytes, around);
+        }
+    }
+
+    /// The worker's tick: what the line has brought goes out, and what is due is done.
+    pub(crate) fn tick(&mut self, io: &mut dyn PacketIo, around: &mut Surroundings<'_>) {
+        self.send_from_line(io, around);
+        self.watch_digits(around);
+        self.watch_timeout(around);
+        if self.reports.is_due(around.now) {
+            self.send_report(io, around, false);
+        }
+        if around.now >= self.account_at {
+            self.account_at = around.now + ACCOUNT_EVERY;
+            self.account(around.counters);
+        }
+    }
+
+    pub(crate) fn update(&mut self, update: RtpLegUpdate, around: &mut Surroundings<'_>) {
+        if let Some(receiving) = &update.receiving {
+            self.incoming.accept(receiving);
+        }
+        if let Some(sending) = update.sending {
+            self.outgoing.change(sending);
+        }
+        if let Some(remote) = update.remote {
+            self.remote = Some(remote);
+        }
+        if let Some(remote) = self.remote {
+            self.signalled(remote, self.incoming.payload_types(), around.now);
+        }
+        if let Some(direction) = update.direction {
+            self.direction = direction;
+            self.tell_timeslot(ToTimeslot::Hold(!direction.receive));
+        }
+    }
+
+    /// Sends a digit to the RTP side; false when too many wait already.
+    pub(crate) fn send_digit(&mut self, digit: Digit, duration_ms: u32) -> bool {
+        self.outgoing.send_digit(digit, duration_ms)
+    }
+
+    /// The end: says goodbye and sums up.
+    pub(crate) fn close(
+        &mut self,
+        io: &mut dyn PacketIo,
+        around: &mut Surroundings<'_>,
+    ) -> Box<LegStatistics> {
+        // RFC 3550 §6.3.7: a participant that never sent a packet must not send a BYE.
+        if self.outgoing.has_sent() || self.reports.sent() > 0 {
+            self.send_report(io, around, true);
+        }
+        self.account(around.counters);
+        Box::new(self.statistics())
+    }
+
+    pub(crate) fn statistics(&self) -> LegStatistics {
+        let Bridge::Timeslot(bridge) = &self.bridge;
+        let reading = bridge.board.read();
+        let buffer = bridge.counts();
+        LegStatistics {
+            packets_received: self.incoming.packets(),
+            octets_received: self.incoming.octets(),
+            packets_sent: self.outgoing.transmission().packets(),
+            octets_sent: self.outgoing.transmission().payload_octets(),
+            reception: self.incoming.reception(),
+            source: self.source.as_ref().map(SourceRule::counters).unwrap_or_default(),
+            malformed: self.malformed,
+            late: buffer.late,
+            overwritten: buffer.overwritten,
+            playout: reading.figures(),
+            remote_loss: self.reports.remote_loss(),
+            remote_jitter_us: self.reports.remote_jitter_us(),
+            round_trip_us: self.reports.round_trip_us(),
+            line_overflow_samples: reading.overflow,
+            rtcp_received: self.reports.received(),
+            rtcp_sent: self.reports.sent(),
+        }
+    }
+
+    fn signalled(&mut self, remote: Remote, expected: PayloadTypes, now: Instant) {
+        match &mut self.source {
+            Some(source) => source.signalled(remote.rtp, expected, now),
+            None => {
+                self.source = Some(SourceRule::new(
+                    self.policy,
+                    remote.rtp,
+                    remote.signalling_from,
+                    expected,
+                    now,
+                ));
+            }
+        }
+    }
+
+    /// A full queue costs a message: the timeslot is not being served.
+    fn tell_timeslot(&mut self, message: ToTimeslot) {
+        let Bridge::Timeslot(bridge) = &mut self.bridge;
+        let _ = bridge.messages.push(message);
+    }
+
+    fn watch_timeout(&mut self, around: &mut Surroundings<'_>) {
+        if self.remote.is_some()
+            && self.direction.receive
+            && !self.rtp_timeout.is_zero()
+            && self.incoming.is_silent(around.now, self.rtp_timeout)
+        {
+            around.events.push(self.id, MediaEventKind::RtpTimeout, around.counters);
+        }
+    }
+
+    /// Brings what the timeslot and the jitter buffer have counted into the worker's counters.
+    fn account(&mut self, counters: &mut WorkerCounters) {
+        let Bridge::Timeslot(bridge) = &self.bridge;
+        let (now, before) = (bridge.board.read(), self.accounted);
+        counters.concealed_samples += now.playout.concealed - before.playout.concealed;
+        counters.lengthened_samples += now.playout.lengthened - before.playout.lengthened;
+        counters.shortened_samples += now.playout.shortened - before.playout.shortened;
+        counters.playout_discarded += now.playout.discarded - before.playout.discarded;
+        counters.line_overflow_samples += now.overflow - before.overflow;
+        self.accounted = now;
+    }
+}
+
+/// The present for RTCP.
+fn ntp_now() -> NtpTime {
+    NtpTime::from_system_time(SystemTime::now())
+}
+
+/// The way of events out of a worker.
+#[derive(Debug)]
+pub(crate) struct Events {
+    sender: mpsc::Sender<MediaEvent>,
+    /// Last words of legs, which must not be lost.
+    waiting: VecDeque<MediaEvent>,
+}
+
+impl Events {
+    pub(crate) fn new(sender: mpsc::Sender<MediaEvent>, legs_max: usize) -> Self {
+        Self { sender, waiting: VecDeque::with_capacity(legs_max) }
+    }
+
+    /// Reports; an event that finds no room is lost and counted, the last one of a leg waits.
+    pub(crate) fn push(&mut self, leg: LegId, kind: MediaEventKind, counters: &mut WorkerCounters) {
+        let last = matches!(kind, MediaEventKind::Closed(_));
+        match self.sender.try_send(MediaEvent { leg, kind }) {
+            Ok(()) => {}
+            Err(mpsc::error::TrySendError::Full(event)) if last => self.waiting.push_back(event),
+            Err(_) => counters.events_lost += 1,
+        }
+    }
+
+    /// Tries what is waiting again.
+    pub(crate) fn retry(&mut self) {
+        while let Some(event) = self.waiting.pop_front() {
+            if let Err(mpsc::error::TrySendError::Full(event)) = self.sender.try_send(event) {
+                self.waiting.push_front(event);
+                return;
+            }
+        }
+    }
+
+    /// How many last words nobody has fetched yet.
+    pub(crate) fn waiting(&self) -> usize {
+        self.waiting.len()
+    }
+}

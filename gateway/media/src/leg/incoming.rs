@@ -1,0 +1,307 @@
+//! Packets from the RTP side: judged, counted, and put into the jitter buffer.
+
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use trunkline_rtp::jitter::{Frame, Insertion};
+use trunkline_rtp::packet::RtpPacket;
+use trunkline_rtp::playout::Timeline;
+use trunkline_rtp::reception::{Arrival, Reception, ReceptionStatistics};
+use trunkline_rtp::source::{PayloadTypes, Refusal, Verdict};
+use trunkline_rtp::telephone_event::{DigitEvent, DigitReceiver};
+
+use super::{Leg, Surroundings};
+use crate::bridge::{Bridge, ToTimeslot};
+use crate::event::MediaEventKind;
+use crate::format::Format;
+use crate::spec::{Payload, PayloadFormat};
+
+/// Ticks of a 48 kHz RTP clock (Opus) a sample of 8 kHz.
+const OPUS_TICKS: u32 = 6;
+
+/// The receiving side of a leg.
+#[derive(Debug)]
+pub(super) struct Incoming {
+    formats: Vec<PayloadFormat>,
+    stream: Option<Stream>,
+    timeline: Timeline,
+    ticks_per_sample: u32,
+    digits: DigitReceiver,
+    /// Figures of the streams before the present one.
+    past: ReceptionStatistics,
+    packets: u64,
+    octets: u64,
+    heard_at: Option<Instant>,
+    timed_out: bool,
+}
+
+/// The SSRC that is heard at present.
+#[derive(Debug)]
+struct Stream {
+    ssrc: u32,
+    reception: Reception,
+}
+
+impl Incoming {
+    pub(super) fn new(receiving: &[PayloadFormat]) -> Self {
+        let ticks_per_sample = ticks_of(receiving);
+        Self {
+            formats: receiving.to_vec(),
+            stream: None,
+            timeline: Timeline::new(ticks_per_sample),
+            ticks_per_sample,
+            digits: DigitReceiver::new(event_clock_hz(receiving)),
+            past: ReceptionStatistics::default(),
+            packets: 0,
+            octets: 0,
+            heard_at: None,
+            timed_out: false,
+        }
+    }
+
+    pub(super) fn accept(&mut self, receiving: &[PayloadFormat]) {
+        if event_clock_hz(receiving) != event_clock_hz(&self.formats) {
+            self.digits = DigitReceiver::new(event_clock_hz(receiving));
+        }
+        self.formats.clear();
+        self.formats.extend_from_slice(receiving);
+    }
+
+    pub(super) fn payload_types(&self) -> PayloadTypes {
+        self.formats.iter().map(|format| format.payload_type).collect()
+    }
+
+    pub(super) fn packets(&self) -> u64 {
+        self.packets
+    }
+
+    pub(super) fn octets(&self) -> u64 {
+        self.octets
+    }
+
+    /// SSRC and bookkeeping of the present stream.
+    pub(super) fn stream(&mut self) -> Option<(u32, &mut Reception)> {
+        self.stream.as_mut().map(|stream| (stream.ssrc, &mut stream.reception))
+    }
+
+    /// The figures of all streams so far.
+    pub(super) fn reception(&self) -> ReceptionStatistics {
+        let present =
+            self.stream.as_ref().map(|stream| stream.reception.statistics()).unwrap_or_default();
+        sum(self.past, present)
+    }
+
+    /// Whether a timeout begins now.
+    pub(super) fn is_silent(&mut self, now: Instant, limit: Duration) -> bool {
+        let heard_at = *self.heard_at.get_or_insert(now);
+        if self.timed_out || now.saturating_duration_since(heard_at) < limit {
+            return false;
+        }
+        self.timed_out = true;
+        true
+    }
+
+    fn payload(&self, payload_type: u8) -> Option<Payload> {
+        self.formats.iter().find(|f| f.payload_type == payload_type).map(|f| f.payload)
+    }
+
+    /// The bookkeeping of this SSRC; another one than before begins anew.
+    fn reception_of(&mut self, ssrc: u32, clock_hz: u32) -> &mut Reception {
+        if self.stream.as_ref().is_some_and(|stream| stream.ssrc != ssrc) {
+            self.past = self.reception();
+            self.stream = None;
+            self.digits.source_changed();
+        }
+        // The source rule has vetted the sender: no packets are spent on probation.
+        let stream = self
+            .stream
+            .get_or_insert_with(|| Stream { ssrc, reception: Reception::new(clock_hz, 1) });
+        &mut stream.reception
+    }
+
+    fn keep_clock(&mut self, ticks_per_sample: u32) {
+        if ticks_per_sample != self.ticks_per_sample {
+            self.ticks_per_sample = ticks_per_sample;
+            self.timeline.change_rate(ticks_per_sample);
+        }
+    }
+}
+
+impl Leg {
+    pub(super) fn packet_arrived(
+        &mut self,
+        from: SocketAddr,
+        bytes: &[u8],
+        around: &mut Surroundings<'_>,
+    ) {
+        let Ok(packet) = RtpPacket::parse(bytes) else {
+            self.malformed += 1;
+            around.counters.dropped_malformed += 1;
+            return;
+        };
+        let Some(source) = &mut self.source else {
+            // Nobody has said yet whose packets these may be.
+            around.counters.dropped_source += 1;
+            return;
+        };
+        match source.judge(from, &packet, around.now) {
+            Verdict::Accept => {}
+            Verdict::AcceptMoved => {
+                let kind = MediaEventKind::SourceMoved { to: from };
+                around.events.push(self.id, kind, around.counters);
+            }
+            Verdict::Refuse(Refusal::PayloadType) => {
+                around.counters.dropped_payload_type += 1;
+                return;
+            }
+            Verdict::Refuse(Refusal::Stranger | Refusal::Probation) => {
+                around.counters.dropped_source += 1;
+                return;
+            }
+        }
+        self.accepted(&packet, around);
+    }
+
+    fn accepted(&mut self, packet: &RtpPacket<'_>, around: &mut Surroundings<'_>) {
+        let header = packet.header;
+        let Some(payload) = self.incoming.payload(header.payload_type) else {
+            around.counters.dropped_payload_type += 1;
+            return;
+        };
+        if self.incoming.timed_out {
+            self.incoming.timed_out = false;
+            around.events.push(self.id, MediaEventKind::RtpResumed, around.counters);
+        }
+        self.incoming.heard_at = Some(around.now);
+        let (clock_hz, sampled_at) = match payload {
+            Payload::Audio(codec) => (codec.rtp_clock_hz(), Some(header.timestamp)),
+            Payload::ComfortNoise => (8000, Some(header.timestamp)),
+            // The timestamp is that of the event's beginning.
+            Payload::TelephoneEvent { clock_hz } => (clock_hz, None),
+        };
+        let reception = self.incoming.reception_of(header.ssrc, clock_hz);
+        match reception.packet_arrived(header.sequence, sampled_at, around.now) {
+            Arrival::InOrder { .. } | Arrival::Reordered { .. } | Arrival::Restarted { .. } => {}
+            Arrival::Duplicate => {
+                around.counters.dropped_duplicate += 1;
+                return;
+            }
+            Arrival::Probation | Arrival::Jump => {
+                around.counters.dropped_jump += 1;
+                return;
+            }
+        }
+        self.incoming.packets += 1;
+        self.incoming.octets += packet.payload.len() as u64;
+        around.counters.packets_received += 1;
+        around.counters.octets_received += packet.payload.len() as u64;
+        match payload {
+            Payload::Audio(codec) => {
+                self.incoming.keep_clock(codec.rtp_clock_hz() / 8000);
+                self.insert(Format::of(codec), packet, around);
+            }
+            Payload::ComfortNoise => self.insert(Format::ComfortNoise, packet, around),
+            Payload::TelephoneEvent { .. } => {
+                let digits = &mut self.incoming.digits;
+                digits.packet_arrived(header.timestamp, packet.payload, around.now);
+                self.drain_digits(around);
+            }
+        }
+    }
+
+    fn insert(&mut self, format: Format, packet: &RtpPacket<'_>, around: &mut Surroundings<'_>) {
+        if !self.direction.receive {
+            around.counters.dropped_on_hold += 1;
+            return;
+        }
+        let Some(samples) = format.samples(packet.payload) else {
+            self.malformed += 1;
+            around.counters.dropped_malformed += 1;
+            return;
+        };
+        let Bridge::Timeslot(bridge) = &mut self.bridge;
+        let header = packet.header;
+        let placed = self.incoming.timeline.place(
+            header.ssrc,
+            header.sequence.0,
+            header.timestamp.0,
+            header.marker,
+            samples,
+            bridge.inserter.clock(),
+        );
+        let before = bridge.counts().overwritten;
+        let insertion = bridge.inserter.insert(Frame {
+            sequence: placed.sequence,
+            media_time: placed.media_time,
+            samples,
+            format: format.tag(),
+            marker: header.marker || placed.joined,
+            payload: packet.payload,
+        });
+        around.counters.dropped_overwritten += bridge.counts().overwritten - before;
+        match insertion {
+            Insertion::Stored => {}
+            Insertion::Duplicate => around.counters.dropped_duplicate += 1,
+            Insertion::Late => around.counters.dropped_late += 1,
+            Insertion::TooLong => around.counters.dropped_too_long += 1,
+        }
+    }
+
+    /// Ends digits whose last packets were lost.
+    pub(super) fn watch_digits(&mut self, around: &mut Surroundings<'_>) {
+        if self.incoming.digits.next_deadline().is_some_and(|due| due <= around.now) {
+            self.incoming.digits.timeout(around.now);
+            self.drain_digits(around);
+        }
+    }
+
+    fn drain_digits(&mut self, around: &mut Surroundings<'_>) {
+        while let Some(event) = self.incoming.digits.poll_output() {
+            match event {
+                DigitEvent::Started { digit } => {
+                    self.tell_timeslot(ToTimeslot::DigitStarted(digit));
+                }
+                DigitEvent::Ended { digit, duration_ms } => {
+                    self.tell_timeslot(ToTimeslot::DigitEnded { duration_ms });
+                    around.counters.digits_from_rtp += 1;
+                    let kind = MediaEventKind::DigitFromRtp { digit, duration_ms };
+                    around.events.push(self.id, kind, around.counters);
+                }
+            }
+        }
+    }
+}
+
+/// The RTP clock of the first audio format, in ticks a sample.
+fn ticks_of(receiving: &[PayloadFormat]) -> u32 {
+    receiving
+        .iter()
+        .find_map(|format| match format.payload {
+            Payload::Audio(codec) => Some(codec.rtp_clock_hz() / 8000),
+            _ => None,
+        })
+        .unwrap_or(1)
+        .clamp(1, OPUS_TICKS)
+}
+
+fn event_clock_hz(receiving: &[PayloadFormat]) -> u32 {
+    receiving
+        .iter()
+        .find_map(|format| match format.payload {
+            Payload::TelephoneEvent { clock_hz } => Some(clock_hz),
+            _ => None,
+        })
+        .unwrap_or(8000)
+}
+
+fn sum(past: ReceptionStatistics, present: ReceptionStatistics) -> ReceptionStatistics {
+    ReceptionStatistics {
+        received: past.received + present.received,
+        lost: past.lost + present.lost,
+        duplicates: past.duplicates + present.duplicates,
+        reordered: past.reordered + present.reordered,
+        restarts: past.restarts + present.restarts,
+        refused: past.refused + present.refused,
+        jitter_us: if present.received > 0 { present.jitter_us } else { past.jitter_us },
+    }
+}

@@ -1,0 +1,270 @@
+//! The media plane as its owner sees it: start, legs, events, counters.
+
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, mpsc as handshake};
+use std::thread::JoinHandle;
+use std::time::Instant;
+
+use tokio::sync::mpsc;
+use trunkline_rtp::telephone_event::Digit;
+
+use crate::bridge::{self, Bridge};
+use crate::config::MediaConfig;
+use crate::counters::MediaCounters;
+use crate::error::MediaError;
+use crate::event::{LegId, MediaEvent};
+use crate::leg::{Events, Leg, LegSettings};
+use crate::packet_io::{Backend, probe};
+use crate::ports::{PortPair, PortRange};
+use crate::spec::{RtpLegSpec, RtpLegUpdate, check_receiving, check_sending};
+use crate::timeslot::TimeslotEnd;
+use crate::worker::{COMMANDS, Command, Link, Worker, WorkerSettings, available_cores};
+
+/// Events that can wait to be fetched.
+const EVENTS: usize = 4096;
+
+/// The workers of a process, and the legs on them.
+///
+/// Every method returns at once; what it asks for happens at the worker's next tick. Dropping it
+/// closes all legs and ends the workers.
+#[derive(Debug)]
+pub struct Media {
+    config: MediaConfig,
+    backend: Backend,
+    workers: Vec<Running>,
+    ports: Arc<PortRange>,
+    serial: AtomicU64,
+    events: Mutex<Option<mpsc::Receiver<MediaEvent>>>,
+}
+
+#[derive(Debug)]
+struct Running {
+    link: Arc<Link>,
+    thread: Option<JoinHandle<()>>,
+}
+
+/// A leg that has been opened.
+#[derive(Debug)]
+pub struct OpenedLeg {
+    /// Its name.
+    pub leg: LegId,
+    /// Where it receives RTP; RTCP on the next port.
+    pub local: SocketAddr,
+    /// The end for the line.
+    pub timeslot: TimeslotEnd,
+}
+
+impl Media {
+    /// Chooses a back end and starts a worker on each core.
+    ///
+    /// # Errors
+    /// A setting that cannot be used, or a worker that cannot start.
+    pub fn start(config: MediaConfig) -> Result<Self, MediaError> {
+        config.check()?;
+        let choice = probe(config.backend);
+        tracing::info!(backend = %choice.backend, reason = %choice.reason, "packet back end chosen");
+        let cores = if config.cores.is_empty() {
+            available_cores().map_err(|source| MediaError::Worker { worker: 0, source })?
+        } else {
+            config.cores.clone()
+        };
+        let (sender, receiver) = mpsc::channel(EVENTS);
+        let mut media = Self {
+            backend: choice.backend,
+            workers: Vec::with_capacity(cores.len()),
+            ports: Arc::new(PortRange::new(config.rtp_ports.clone())),
+            serial: AtomicU64::new(1),
+            events: Mutex::new(Some(receiver)),
+            config,
+        };
+        for (number, core) in cores.into_iter().enumerate() {
+            let running = media.start_worker(number, core, sender.clone())?;
+            media.workers.push(running);
+        }
+        Ok(media)
+    }
+
+    /// Binds a leg's ports and hands it to the worker with the fewest legs.
+    ///
+    /// # Errors
+    /// A description that contradicts itself, no port pair or no room left.
+    pub fn open(&self, spec: RtpLegSpec) -> Result<OpenedLeg, MediaError> {
+        self.free_released();
+        check_sending(&spec.sending)?;
+        check_receiving(&spec.receiving)?;
+        if spec.cname.len() > 255 {
+            return Err(MediaError::Spec("the CNAME is longer than 255 octets"));
+        }
+        if spec.remote.is_some_and(|remote| remote.rtp.is_ipv4() != spec.local.is_ipv4()) {
+            return Err(MediaError::Spec("local and remote address are of different IP versions"));
+        }
+        let number = self.reserve()?;
+        let opened = self.hand_over(number, &spec);
+        if opened.is_err() {
+            self.workers[number].link.legs.fetch_sub(1, Ordering::AcqRel);
+        }
+        opened
+    }
+
+    /// Changes what is agreed on: address, codec, hold.
+    ///
+    /// # Errors
+    /// A description that contradicts itself, or a worker with too many commands waiting.
+    pub fn update(&self, leg: LegId, update: RtpLegUpdate) -> Result<(), MediaError> {
+        if let Some(sending) = &update.sending {
+            check_sending(sending)?;
+        }
+        if let Some(receiving) = &update.receiving {
+            check_receiving(receiving)?;
+        }
+        self.command(leg, Command::Update { id: leg, update })
+    }
+
+    /// Sends a digit to the RTP side: as RFC 4733 event if that was agreed on, else as a tone.
+    ///
+    /// # Errors
+    /// A worker with too many commands waiting.
+    pub fn send_digit(&self, leg: LegId, digit: Digit, duration_ms: u32) -> Result<(), MediaError> {
+        self.command(leg, Command::Digit { id: leg, digit, duration_ms })
+    }
+
+    /// Ends a leg; its last event carries its statistics. Closing twice does nothing.
+    ///
+    /// # Errors
+    /// A worker with too many commands waiting.
+    pub fn close(&self, leg: LegId) -> Result<(), MediaError> {
+        self.command(leg, Command::Close { id: leg })
+    }
+
+    /// The receiver of all legs' events; the first call gets it, later ones nothing.
+    pub fn events(&self) -> Option<mpsc::Receiver<MediaEvent>> {
+        self.events.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    /// The counters as of the last tick.
+    pub fn counters(&self) -> MediaCounters {
+        MediaCounters {
+            workers: self.workers.iter().map(|worker| worker.link.board.read()).collect(),
+            backend: self.backend,
+            port_pairs_free: self.ports.free(),
+        }
+    }
+
+    /// The back end that carries the packets.
+    pub fn backend(&self) -> Backend {
+        self.backend
+    }
+
+    /// Legs that are open or opening.
+    pub fn legs(&self) -> usize {
+        self.workers.iter().map(|worker| worker.link.legs.load(Ordering::Acquire)).sum()
+    }
+
+    fn start_worker(
+        &self,
+        number: usize,
+        core: usize,
+        events: mpsc::Sender<MediaEvent>,
+    ) -> Result<Running, MediaError> {
+        let legs_max = self.config.legs_per_worker_max;
+        let settings = WorkerSettings {
+            number,
+            core,
+            backend: self.backend,
+            realtime_priority: self.config.realtime_priority,
+            tick: self.config.tick,
+            legs_max,
+        };
+        let link = Arc::new(Link::new(legs_max));
+        let (ready, is_ready) = handshake::sync_channel(1);
+        let theirs = Arc::clone(&link);
+        let thread = std::thread::Builder::new()
+            .name(format!("media-{number}"))
+            .spawn(move || {
+                match Worker::new(&settings, theirs, Events::new(events, legs_max)) {
+                    Ok(mut worker) => {
+                        // The starter waits for this; it cannot be gone.
+                        let _ = ready.send(Ok(()));
+                        worker.run();
+                    }
+                    Err(error) => {
+                        let _ = ready.send(Err(error));
+                    }
+                }
+            })
+            .map_err(|source| MediaError::Worker { worker: number, source })?;
+        match is_ready.recv() {
+            Ok(Ok(())) => Ok(Running { link, thread: Some(thread) }),
+            Ok(Err(source)) if self.config.backend.is_some() => {
+                Err(MediaError::Backend { backend: self.backend, source })
+            }
+            Ok(Err(source)) => Err(MediaError::Worker { worker: number, source }),
+            Err(_) => Err(MediaError::Worker {
+                worker: number,
+                source: std::io::Error::other("the thread ended while starting"),
+            }),
+        }
+    }
+
+    /// Takes a place on the worker with the fewest legs.
+    fn reserve(&self) -> Result<usize, MediaError> {
+        let limit = self.config.legs_per_worker_max;
+        let exhausted = MediaError::LegsExhausted { limit, workers: self.workers.len() };
+        let legs = |number: &usize| self.workers[*number].link.legs.load(Ordering::Acquire);
+        let Some(number) = (0..self.workers.len()).min_by_key(legs) else { return Err(exhausted) };
+        let place = &self.workers[number].link.legs;
+        let taken = place.fetch_update(Ordering::AcqRel, Ordering::Acquire, |legs| {
+            (legs < limit).then_some(legs + 1)
+        });
+        taken.map(|_| number).map_err(|_| exhausted)
+    }
+
+    fn hand_over(&self, number: usize, spec: &RtpLegSpec) -> Result<OpenedLeg, MediaError> {
+        let PortPair { rtp, rtcp, lease } = self.ports.bind(spec.local, self.config.dscp)?;
+        let local =
+            rtp.local_addr().map_err(|source| MediaError::Bind { ip: spec.local, source })?;
+        let serial = self.serial.fetch_add(1, Ordering::Relaxed);
+        let id = LegId { worker: number as u16, serial };
+        let settings = LegSettings {
+            policy: self.config.source,
+            rtp_timeout: self.config.rtp_timeout,
+            rtcp_interval: self.config.rtcp_interval,
+        };
+        let (bridge, line) = bridge::timeslot(self.config.jitter_packets);
+        let timeslot = TimeslotEnd::new(spec.line_law, self.config.playout, line);
+        let bridge = Bridge::Timeslot(bridge);
+        let leg = Box::new(Leg::new(id, spec, settings, bridge, lease, Instant::now()));
+        self.command(id, Command::Open { leg, rtp, rtcp })?;
+        Ok(OpenedLeg { leg: id, local, timeslot })
+    }
+
+    fn command(&self, leg: LegId, command: Command) -> Result<(), MediaError> {
+        let worker = usize::from(leg.worker);
+        let running = self.workers.get(worker).ok_or(MediaError::UnknownLeg(leg))?;
+        let queue = &running.link.commands;
+        queue.push(command).map_err(|_| MediaError::Busy { worker, waiting: COMMANDS })
+    }
+
+    /// Frees what the workers have let go of.
+    fn free_released(&self) {
+        for worker in &self.workers {
+            while worker.link.released.pop().is_some() {}
+        }
+    }
+}
+
+impl Drop for Media {
+    fn drop(&mut self) {
+        for worker in &self.workers {
+            worker.link.stop.store(true, Ordering::Release);
+        }
+        for worker in &mut self.workers {
+            if let Some(thread) = worker.thread.take() {
+                // A worker that panicked has nothing more to say.
+                let _ = thread.join();
+            }
+        }
+        self.free_released();
+    }
+}

@@ -1,0 +1,283 @@
+//! A worker: one thread on one core that serves its legs once a tick.
+
+mod thread;
+mod ticker;
+
+pub(crate) use thread::available_cores;
+
+use std::collections::HashMap;
+use std::io;
+use std::net::{SocketAddr, UdpSocket};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use crossbeam::queue::ArrayQueue;
+use slab::Slab;
+use trunkline_rtp::telephone_event::Digit;
+
+use crate::counters::{Board, WorkerCounters};
+use crate::event::{LegId, MediaEventKind};
+use crate::leg::{Channel, Events, Leg, Ports, Surroundings};
+use crate::packet_io::{self, Backend, PacketIo, PortIndex, Verdict};
+use crate::spec::RtpLegUpdate;
+use ticker::Ticker;
+
+/// Commands that can wait for a worker.
+pub(crate) const COMMANDS: usize = 1024;
+
+/// What a worker is asked to do.
+#[derive(Debug)]
+pub(crate) enum Command {
+    Open { leg: Box<Leg>, rtp: UdpSocket, rtcp: UdpSocket },
+    Update { id: LegId, update: RtpLegUpdate },
+    Digit { id: LegId, digit: Digit, duration_ms: u32 },
+    Close { id: LegId },
+}
+
+/// What a worker shares with the threads that command it.
+#[derive(Debug)]
+pub(crate) struct Link {
+    pub(crate) commands: ArrayQueue<Command>,
+    pub(crate) board: Board,
+    /// Legs opened or about to be.
+    pub(crate) legs: AtomicUsize,
+    pub(crate) stop: AtomicBool,
+    /// Legs whose memory is to be freed on another thread.
+    pub(crate) released: ArrayQueue<Box<Leg>>,
+}
+
+impl Link {
+    pub(crate) fn new(legs_max: usize) -> Self {
+        Self {
+            commands: ArrayQueue::new(COMMANDS),
+            board: Board::default(),
+            legs: AtomicUsize::new(0),
+            stop: AtomicBool::new(false),
+            released: ArrayQueue::new(legs_max),
+        }
+    }
+}
+
+/// How a worker shall run.
+#[derive(Debug, Clone)]
+pub(crate) struct WorkerSettings {
+    pub(crate) number: usize,
+    pub(crate) core: usize,
+    pub(crate) backend: Backend,
+    pub(crate) realtime_priority: Option<u8>,
+    pub(crate) tick: Duration,
+    pub(crate) legs_max: usize,
+}
+
+/// The state of a worker, on its thread.
+pub(crate) struct Worker {
+    io: Box<dyn PacketIo>,
+    link: Arc<Link>,
+    tick: Duration,
+    legs: Slab<Box<Leg>>,
+    by_serial: HashMap<u64, usize>,
+    /// Whose port it is, by [`PortIndex`].
+    owners: Vec<Option<(usize, Channel)>>,
+    events: Events,
+    counters: WorkerCounters,
+    /// Legs whose code has failed in this tick.
+    failed: Vec<usize>,
+}
+
+impl Worker {
+    /// Readies the calling thread and its back end.
+    pub(crate) fn new(
+        settings: &WorkerSettings,
+        link: Arc<Link>,
+        events: Events,
+    ) -> io::Result<Self> {
+        let standing = thread::settle(settings.core, settings.realtime_priority)?;
+        let io = packet_io::open(settings.backend)?;
+        tracing::info!(
+            worker = settings.number,
+            core = settings.core,
+            backend = %io.kind(),
+            scheduling = %standing.scheduling,
+            memory = %standing.memory,
+            tick_ms = settings.tick.as_millis() as u64,
+            "media worker started"
+        );
+        Ok(Self {
+            io,
+            link,
+            tick: settings.tick,
+            legs: Slab::with_capacity(settings.legs_max),
+            by_serial: HashMap::with_capacity(settings.legs_max),
+            owners: Vec::with_capacity(2 * settings.legs_max),
+            events,
+            counters: WorkerCounters::default(),
+            failed: Vec::with_capacity(settings.legs_max),
+        })
+    }
+
+    /// Serves until it is told to stop; then closes every leg.
+    pub(crate) fn run(&mut self) {
+        let mut ticker = Ticker::new(self.tick);
+        while !self.link.stop.load(Ordering::Acquire) {
+            let lateness = ticker.wait();
+            self.counters.count_tick(lateness.as_micros() as u64);
+            self.serve(Instant::now());
+        }
+        let open: Vec<usize> = self.legs.iter().map(|(index, _)| index).collect();
+        for index in open {
+            self.close(index, Instant::now());
+        }
+        self.io.flush();
+        self.publish();
+        // Give whoever listens the chance to take the last words; the queue is bounded.
+        let deadline = Instant::now() + Duration::from_millis(200);
+        while self.events.waiting() > 0 && Instant::now() < deadline {
+            self.events.retry();
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    }
+
+    fn serve(&mut self, now: Instant) {
+        while let Some(command) = self.link.commands.pop() {
+            self.obey(command, now);
+        }
+        self.receive(now);
+        self.tick_legs(now);
+        self.release_failed(now);
+        self.io.flush();
+        self.events.retry();
+        self.publish();
+    }
+
+    fn receive(&mut self, now: Instant) {
+        let Self { io, legs, owners, events, counters, failed, .. } = self;
+        io.receive(&mut |port: PortIndex, from: SocketAddr, bytes: &mut [u8]| {
+            let owner = owners.get(port.0 as usize).copied().flatten();
+            if let Some((index, channel)) = owner
+                && let Some(leg) = legs.get_mut(index)
+            {
+                let mut around = Surroundings { now, counters, events };
+                let work = || leg.datagram(channel, from, bytes, &mut around);
+                // A failed leg costs that call, not the worker.
+                if catch_unwind(AssertUnwindSafe(work)).is_err() && !failed.contains(&index) {
+                    failed.push(index);
+                }
+            }
+            Verdict::Consumed
+        });
+    }
+
+    fn tick_legs(&mut self, now: Instant) {
+        let Self { io, legs, events, counters, failed, .. } = self;
+        for (index, leg) in legs.iter_mut() {
+            let mut around = Surroundings { now, counters, events };
+            let work = || leg.tick(&mut **io, &mut around);
+            if catch_unwind(AssertUnwindSafe(work)).is_err() && !failed.contains(&index) {
+                failed.push(index);
+            }
+        }
+    }
+
+    fn release_failed(&mut self, now: Instant) {
+        while let Some(index) = self.failed.pop() {
+            self.counters.legs_failed += 1;
+            if let Some(leg) = self.legs.get(index) {
+                self.events.push(leg.id, MediaEventKind::Failed, &mut self.counters);
+            }
+            self.close(index, now);
+        }
+    }
+
+    fn obey(&mut self, command: Command, now: Instant) {
+        match command {
+            Command::Open { leg, rtp, rtcp } => self.open(leg, rtp, rtcp, now),
+            Command::Update { id, update } => {
+                let Self { legs, by_serial, events, counters, .. } = self;
+                if let Some(leg) = by_serial.get(&id.serial).and_then(|index| legs.get_mut(*index))
+                {
+                    leg.update(update, &mut Surroundings { now, counters, events });
+                }
+            }
+            Command::Digit { id, digit, duration_ms } => {
+                let index = self.by_serial.get(&id.serial);
+                if let Some(leg) = index.and_then(|index| self.legs.get_mut(*index)) {
+                    leg.send_digit(digit, duration_ms);
+                }
+            }
+            Command::Close { id } => {
+                if let Some(index) = self.by_serial.get(&id.serial) {
+                    self.close(*index, now);
+                }
+            }
+        }
+    }
+
+    fn open(&mut self, mut leg: Box<Leg>, rtp: UdpSocket, rtcp: UdpSocket, now: Instant) {
+        self.counters.legs_opened += 1;
+        let ports = self.open_ports(rtp, rtcp);
+        let index = self.legs.vacant_key();
+        if let Some(ports) = ports {
+            leg.ports = ports;
+            self.own(ports.rtp, Some((index, Channel::Rtp)));
+            self.own(ports.rtcp, Some((index, Channel::Rtcp)));
+        }
+        self.by_serial.insert(leg.id.serial, index);
+        self.legs.insert(leg);
+        if ports.is_none() {
+            // The kernel takes no more sockets: the leg fails at once, with its events.
+            self.failed.push(index);
+            self.release_failed(now);
+        }
+    }
+
+    fn open_ports(&mut self, rtp: UdpSocket, rtcp: UdpSocket) -> Option<Ports> {
+        let rtp = self.io.open_port(rtp).ok()?;
+        match self.io.open_port(rtcp) {
+            Ok(rtcp) => Some(Ports { rtp, rtcp }),
+            Err(_) => {
+                self.io.close_port(rtp);
+                None
+            }
+        }
+    }
+
+    fn own(&mut self, port: PortIndex, owner: Option<(usize, Channel)>) {
+        let at = port.0 as usize;
+        if at >= self.owners.len() {
+            self.owners.resize(at + 1, None);
+        }
+        self.owners[at] = owner;
+    }
+
+    fn close(&mut self, index: usize, now: Instant) {
+        let Some(mut leg) = self.legs.try_remove(index) else { return };
+        self.by_serial.remove(&leg.id.serial);
+        let Self { io, events, counters, .. } = self;
+        let mut around = Surroundings { now, counters, events };
+        let last = || leg.close(&mut **io, &mut around);
+        // A leg that fails even at its end leaves figures of zero.
+        let statistics = catch_unwind(AssertUnwindSafe(last)).unwrap_or_default();
+        counters.legs_closed += 1;
+        let ports = leg.ports;
+        if ports.rtp != Ports::NONE.rtp {
+            io.close_port(ports.rtp);
+            io.close_port(ports.rtcp);
+            self.own(ports.rtp, None);
+            self.own(ports.rtcp, None);
+        }
+        self.events.push(leg.id, MediaEventKind::Closed(statistics), &mut self.counters);
+        self.link.legs.fetch_sub(1, Ordering::AcqRel);
+        // Freed on the thread that opens the next leg; here only when nobody does.
+        drop(self.link.released.push(leg));
+    }
+
+    fn publish(&mut self) {
+        let io = self.io.counts();
+        self.counters.dropped_oversized = io.oversized;
+        self.counters.send_failed = io.send_failed;
+        self.counters.receive_failed = io.receive_failed;
+        self.link.board.publish(&self.counters);
+    }
+}
