@@ -4,6 +4,7 @@ use rtrb::{Consumer, Producer, RingBuffer};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use trunkline_dsp::opus::OpusDecoder;
 use trunkline_rtp::jitter::{self, Counts, Inserter, Taker};
 use trunkline_rtp::playout::PlayoutStatistics;
 use trunkline_rtp::telephone_event::Digit;
@@ -57,6 +58,8 @@ pub(crate) enum ToTimeslot {
     DigitStarted(Digit),
     /// It has ended; its tone shall have lasted this long.
     DigitEnded { duration_ms: u32 },
+    /// From now on Opus may come.
+    Decoder(Box<OpusDecoder>),
     /// The RTP side is on hold, or not any more.
     Hold(bool),
 }

@@ -14,6 +14,7 @@ use trunkline_rtp::source::{PayloadTypes, SourcePolicy, SourceRule};
 use trunkline_rtp::telephone_event::Digit;
 
 use crate::bridge::{Bridge, Reading, ToTimeslot};
+use crate::coders::Coders;
 use crate::counters::WorkerCounters;
 use crate::event::{LegId, LegStatistics, MediaEvent, MediaEventKind};
 use crate::packet_io::{PacketIo, PortIndex};
@@ -88,18 +89,19 @@ impl Leg {
     pub(crate) fn new(
         id: LegId,
         spec: &RtpLegSpec,
+        coders: Coders,
         settings: LegSettings,
         bridge: Bridge,
         lease: Lease,
         now: Instant,
     ) -> Self {
         let incoming = Incoming::new(&spec.receiving);
-        let outgoing = Outgoing::new(spec);
+        let outgoing = Outgoing::new(spec, coders.encoder);
         let source = spec.remote.map(|remote| {
             let expected = incoming.payload_types();
             SourceRule::new(settings.policy, remote.rtp, remote.signalling_from, expected, now)
         });
-        Self {
+        let mut leg = Self {
             id,
             ports: Ports::NONE,
             bridge,
@@ -117,7 +119,11 @@ impl Leg {
             _lease: lease,
             #[cfg(test)]
             fault: false,
+        };
+        if let Some(decoder) = coders.decoder {
+            leg.tell_timeslot(ToTimeslot::Decoder(decoder));
         }
+        leg
     }
 
     /// A datagram has come.
@@ -151,12 +157,20 @@ impl Leg {
         }
     }
 
-    pub(crate) fn update(&mut self, update: RtpLegUpdate, around: &mut Surroundings<'_>) {
+    pub(crate) fn update(
+        &mut self,
+        update: RtpLegUpdate,
+        coders: Coders,
+        around: &mut Surroundings<'_>,
+    ) {
+        if let Some(decoder) = coders.decoder {
+            self.tell_timeslot(ToTimeslot::Decoder(decoder));
+        }
         if let Some(receiving) = &update.receiving {
             self.incoming.accept(receiving);
         }
         if let Some(sending) = update.sending {
-            self.outgoing.change(sending);
+            self.outgoing.change(sending, coders.encoder);
         }
         if let Some(remote) = update.remote {
             self.remote = Some(remote);

@@ -10,6 +10,7 @@
 //! And back: line → ring → `leg/outgoing.rs` (digits, encoding, header) → `packet_io`.
 
 mod bridge;
+mod coders;
 mod config;
 mod counters;
 mod error;

@@ -10,6 +10,7 @@ use tokio::sync::mpsc;
 use trunkline_rtp::telephone_event::Digit;
 
 use crate::bridge::{self, Bridge};
+use crate::coders::Coders;
 use crate::config::MediaConfig;
 use crate::counters::MediaCounters;
 use crate::error::MediaError;
@@ -118,7 +119,8 @@ impl Media {
         if let Some(receiving) = &update.receiving {
             check_receiving(receiving)?;
         }
-        self.command(leg, Command::Update { id: leg, update })
+        let coders = Coders::new(update.sending.as_ref(), update.receiving.as_deref())?;
+        self.command(leg, Command::Update { id: leg, update, coders })
     }
 
     /// Sends a digit to the RTP side: as RFC 4733 event if that was agreed on, else as a tone.
@@ -221,6 +223,7 @@ impl Media {
     }
 
     fn hand_over(&self, number: usize, spec: &RtpLegSpec) -> Result<OpenedLeg, MediaError> {
+        let coders = Coders::new(Some(&spec.sending), Some(&spec.receiving))?;
         let PortPair { rtp, rtcp, lease } = self.ports.bind(spec.local, self.config.dscp)?;
         let local =
             rtp.local_addr().map_err(|source| MediaError::Bind { ip: spec.local, source })?;
@@ -234,7 +237,8 @@ impl Media {
         let (bridge, line) = bridge::timeslot(self.config.jitter_packets);
         let timeslot = TimeslotEnd::new(spec.line_law, self.config.playout, line);
         let bridge = Bridge::Timeslot(bridge);
-        let leg = Box::new(Leg::new(id, spec, settings, bridge, lease, Instant::now()));
+        let now = Instant::now();
+        let leg = Box::new(Leg::new(id, spec, coders, settings, bridge, lease, now));
         self.command(id, Command::Open { leg, rtp, rtcp })?;
         Ok(OpenedLeg { leg: id, local, timeslot })
     }

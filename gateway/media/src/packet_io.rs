@@ -125,7 +125,15 @@ pub fn probe(forced: Option<Backend>) -> Choice {
     if let Some(backend) = forced {
         return Choice { backend, reason: "forced by configuration".to_owned() };
     }
-    match IoUring::new(16).and_then(|mut ring| carries_a_packet(&mut ring)) {
+    // On a thread of its own: the kernel interrupts the thread of a ring once more after the ring
+    // is closed, and that shall not be a system call of the caller.
+    let trial = std::thread::Builder::new()
+        .name("io-uring-probe".to_owned())
+        .spawn(|| IoUring::new(16).and_then(|mut ring| carries_a_packet(&mut ring)))
+        .and_then(|thread| {
+            thread.join().unwrap_or_else(|_| Err(io::Error::other("the trial failed")))
+        });
+    match trial {
         Ok(()) => Choice {
             backend: Backend::IoUring,
             reason: "io_uring carried a test packet with multishot receive".to_owned(),

@@ -17,6 +17,7 @@ use crossbeam::queue::ArrayQueue;
 use slab::Slab;
 use trunkline_rtp::telephone_event::Digit;
 
+use crate::coders::Coders;
 use crate::counters::{Board, WorkerCounters};
 use crate::event::{LegId, MediaEventKind};
 use crate::leg::{Channel, Events, Leg, Ports, Surroundings};
@@ -31,7 +32,7 @@ pub(crate) const COMMANDS: usize = 1024;
 #[derive(Debug)]
 pub(crate) enum Command {
     Open { leg: Box<Leg>, rtp: UdpSocket, rtcp: UdpSocket },
-    Update { id: LegId, update: RtpLegUpdate },
+    Update { id: LegId, update: RtpLegUpdate, coders: Coders },
     Digit { id: LegId, digit: Digit, duration_ms: u32 },
     Close { id: LegId },
 }
@@ -193,11 +194,11 @@ impl Worker {
     fn obey(&mut self, command: Command, now: Instant) {
         match command {
             Command::Open { leg, rtp, rtcp } => self.open(leg, rtp, rtcp, now),
-            Command::Update { id, update } => {
+            Command::Update { id, update, coders } => {
                 let Self { legs, by_serial, events, counters, .. } = self;
                 if let Some(leg) = by_serial.get(&id.serial).and_then(|index| legs.get_mut(*index))
                 {
-                    leg.update(update, &mut Surroundings { now, counters, events });
+                    leg.update(update, coders, &mut Surroundings { now, counters, events });
                 }
             }
             Command::Digit { id, digit, duration_ms } => {

@@ -2,6 +2,7 @@
 
 use trunkline_dsp::dtmf::{Detector, Event, Generator, Levels};
 use trunkline_dsp::g711::Law;
+use trunkline_dsp::opus::{MAX_SILENCE_OCTETS, OpusEncoder};
 use trunkline_rtp::codec::Codec;
 use trunkline_rtp::packet::{HEADER_OCTETS, RtpHeader, SequenceNumber, Timestamp};
 use trunkline_rtp::telephone_event::{Digit, DigitSender};
@@ -36,6 +37,7 @@ pub(super) struct Outgoing {
     /// Digits as tones, for a side that takes no telephone-event.
     tones: Generator,
     detector: Option<Box<Detector>>,
+    opus: Option<Box<OpusEncoder>>,
     transmission: Transmission,
     block: Box<Block>,
 }
@@ -58,7 +60,7 @@ enum Form {
 }
 
 impl Outgoing {
-    pub(super) fn new(spec: &RtpLegSpec) -> Self {
+    pub(super) fn new(spec: &RtpLegSpec, opus: Option<Box<OpusEncoder>>) -> Self {
         Self {
             sending: spec.sending,
             line_law: spec.line_law,
@@ -70,6 +72,7 @@ impl Outgoing {
             digits: DigitSender::new(spec.sending.codec.rtp_clock_hz()),
             tones: Generator::new(Levels::default()),
             detector: spec.detect_digits.then(|| Box::new(Detector::new())),
+            opus,
             transmission: Transmission::new(),
             block: Box::new(Block {
                 octets: [0; PACKET_SAMPLES_MAX],
@@ -100,7 +103,8 @@ impl Outgoing {
         self.sending.codec.rtp_clock_hz()
     }
 
-    pub(super) fn change(&mut self, sending: Sending) {
+    /// `opus` is an encoder for the new parameters, if the codec is Opus.
+    pub(super) fn change(&mut self, sending: Sending, opus: Option<Box<OpusEncoder>>) {
         if sending.codec.rtp_clock_hz() != self.sending.codec.rtp_clock_hz() {
             self.digits = DigitSender::new(sending.codec.rtp_clock_hz());
         }
@@ -108,6 +112,15 @@ impl Outgoing {
             self.marker = true;
         }
         self.sending = sending;
+        self.opus = opus;
+    }
+
+    /// What share of our packets gets lost, in 1/256: Opus puts in copies accordingly.
+    pub(super) fn expect_loss(&mut self, fraction: u8) {
+        if let Some(opus) = &mut self.opus {
+            // Below 100 %: always accepted.
+            let _ = opus.set_expected_loss((u16::from(fraction) * 100 / 256) as u8);
+        }
     }
 
     pub(super) fn send_digit(&mut self, digit: Digit, duration_ms: u32) -> bool {
@@ -185,17 +198,23 @@ impl Outgoing {
         Form::Linear
     }
 
-    /// Encodes the block behind the room for the header; the payload's octets.
+    /// Encodes the block behind the room for the header; the payload's octets, none when nothing
+    /// needs to be sent.
     fn encode(&mut self, form: Form) -> Option<usize> {
         let samples = self.packet_samples();
-        let block = &mut *self.block;
-        let payload = &mut block.packet[HEADER_OCTETS..];
         let law = match self.sending.codec {
             Codec::Pcma => Law::A,
             Codec::Pcmu => Law::Mu,
-            Codec::Opus(_) => return None,
+            Codec::Opus(parameters) => {
+                self.linear(form);
+                let block = &mut *self.block;
+                let payload = &mut block.packet[HEADER_OCTETS..];
+                let len = self.opus.as_mut()?.encode(&block.linear[..samples], payload).ok()?;
+                return (!parameters.dtx || len > MAX_SILENCE_OCTETS).then_some(len);
+            }
         };
-        let payload = &mut payload[..samples];
+        let block = &mut *self.block;
+        let payload = &mut block.packet[HEADER_OCTETS..][..samples];
         match form {
             Form::Octets => {
                 payload.copy_from_slice(&block.octets[..samples]);
@@ -225,7 +244,10 @@ impl Outgoing {
             (header, event.payload.len())
         } else {
             let form = self.put_tone(form);
-            let len = self.encode(form)?;
+            let Some(len) = self.encode(form) else {
+                self.marker = true;
+                return None;
+            };
             let marker = std::mem::take(&mut self.marker);
             (self.header(marker, self.sending.payload_type, timestamp), len)
         };

@@ -173,6 +173,7 @@ impl Leg {
     fn heard_of(&mut self, block: &ReportBlock) {
         if block.ssrc == self.outgoing.ssrc() {
             self.reports.remote = Some(*block);
+            self.outgoing.expect_loss(block.fraction_lost);
             self.reports.remote_clock_hz = self.outgoing.clock_hz();
             if let Some(trip) = round_trip(block, ntp_now()) {
                 self.reports.round_trip = Some(trip);

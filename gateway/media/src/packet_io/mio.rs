@@ -85,7 +85,8 @@ impl Mio {
                     }
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return false,
-                // An ICMP error of an earlier send, or an interruption: the next read goes on.
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                // An ICMP error of an earlier send: the next read goes on.
                 Err(_) => self.counts.receive_failed += 1,
             }
         }

@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
+use trunkline_dsp::concealment::Concealment;
 use trunkline_dsp::g711::Law;
+use trunkline_dsp::opus::OpusDecoder;
 use trunkline_rtp::jitter::{PAYLOAD_MAX_OCTETS, Taker, Waiting};
 use trunkline_rtp::playout::{Decision, Playout, PlayoutConfig, PlayoutStatistics};
 
@@ -23,6 +25,8 @@ pub(super) struct Player {
     board: Arc<TimeslotBoard>,
     segment: Box<Segment>,
     payload: Box<[u8; PAYLOAD_MAX_OCTETS]>,
+    concealment: Concealment,
+    opus: Option<Box<OpusDecoder>>,
     tones: DigitTones,
     on_hold: bool,
 }
@@ -60,6 +64,8 @@ impl Player {
                 len: 0,
             }),
             payload: Box::new([0; PAYLOAD_MAX_OCTETS]),
+            concealment: Concealment::new(),
+            opus: None,
             tones: DigitTones::new(),
             on_hold: false,
         }
@@ -107,6 +113,7 @@ impl Player {
             match message {
                 ToTimeslot::DigitStarted(digit) => self.tones.started(digit),
                 ToTimeslot::DigitEnded { duration_ms } => self.tones.ended(duration_ms),
+                ToTimeslot::Decoder(decoder) => self.opus = Some(decoder),
                 ToTimeslot::Hold(on_hold) => self.on_hold = on_hold,
             }
         }
@@ -130,6 +137,14 @@ impl Player {
 
     fn decide(&mut self, wanted: usize) {
         let next = self.taker.peek();
+        if let Some(next) = next
+            && Format::from_tag(next.format) == Format::ComfortNoise
+        {
+            // The sender is silent from here on (RFC 3389 §3): nothing is missing.
+            self.taker.expire_before(next.sequence + 1);
+            self.policy.pause();
+            return;
+        }
         if next.is_none() && (self.on_hold || self.tones.is_active()) {
             // What is missing now is not lost: the other side sends no speech.
             self.policy.pause();
@@ -143,34 +158,73 @@ impl Player {
                 self.policy.adjusted(0);
             }
             Decision::Discard { sequence } => self.taker.expire_before(sequence + 1),
-            Decision::Conceal { samples } => self.silence(samples as usize),
+            Decision::Conceal { samples } => self.conceal(samples as usize),
             Decision::Wait { samples } => self.silence(samples as usize),
         }
         self.board.publish(&self.policy.statistics());
     }
 
-    /// Decodes a packet into the segment. Should it be gone, silence takes its place.
+    /// Decodes a packet into the segment. Should it be gone or broken, it is concealed.
     fn take(&mut self, sequence: u64, next: Option<Waiting>) {
         let Some(next) = next else { return };
         let samples = usize::from(next.samples);
-        let len = self.taker.take(sequence, &mut self.payload);
+        let Some(len) = self.taker.take(sequence, &mut self.payload) else {
+            return self.conceal(samples);
+        };
+        match Format::from_tag(next.format) {
+            Format::G711(law) => self.take_g711(law, len.min(samples)),
+            Format::Opus => self.take_opus(len, samples),
+            // Taken out before the policy saw it.
+            Format::ComfortNoise => self.conceal(samples),
+        }
+    }
+
+    fn take_g711(&mut self, law: Law, samples: usize) {
         let segment = &mut *self.segment;
         let (linear, octets) = (&mut segment.linear[..samples], &mut segment.octets[..samples]);
-        match (Format::from_tag(next.format), len) {
-            (Format::G711(law), Some(len)) if len == samples => {
-                let payload = &self.payload[..len];
-                law.decode_block(payload, linear);
-                octets.copy_from_slice(payload);
-                law.convert_block(octets, self.law);
+        let payload = &self.payload[..samples];
+        law.decode_block(payload, linear);
+        octets.copy_from_slice(payload);
+        law.convert_block(octets, self.law);
+        let blends = self.concealment.is_concealing();
+        self.concealment.good(linear);
+        if blends {
+            // Only where the blend has changed something: the rest stays as it was sent.
+            for ((octet, sample), sent) in octets.iter_mut().zip(&*linear).zip(payload) {
+                if law.decode(*sent) != *sample {
+                    *octet = self.law.encode(*sample);
+                }
             }
-            _ => return self.silence(samples),
         }
         segment.len = samples;
     }
 
+    fn take_opus(&mut self, len: usize, samples: usize) {
+        let segment = &mut *self.segment;
+        let linear = &mut segment.linear[..samples];
+        let decoded = self.opus.as_mut().map(|opus| opus.decode(&self.payload[..len], linear));
+        let Some(Ok(decoded)) = decoded else { return self.conceal(samples) };
+        linear[decoded..].fill(0);
+        self.concealment.good(linear);
+        self.law.encode_block(linear, &mut segment.octets[..samples]);
+        segment.len = samples;
+    }
+
+    fn conceal(&mut self, samples: usize) {
+        let segment = &mut *self.segment;
+        let linear = &mut segment.linear[..samples];
+        self.concealment.conceal(linear);
+        self.law.encode_block(linear, &mut segment.octets[..samples]);
+        segment.len = samples;
+    }
+
     fn silence(&mut self, samples: usize) {
-        self.segment.linear[..samples].fill(0);
-        self.segment.octets[..samples].fill(self.law.idle());
-        self.segment.len = samples;
+        let segment = &mut *self.segment;
+        let linear = &mut segment.linear[..samples];
+        linear.fill(0);
+        // What was concealed last fades out.
+        self.concealment.good(linear);
+        self.law.encode_block(linear, &mut segment.octets[..samples]);
+        segment.len = samples;
     }
 }
