@@ -33,7 +33,7 @@
 //! ```
 //!
 //! # Cost
-//! A copy of good samples; about 2 µs when a loss begins, and 2 ns a concealed sample.
+//! A copy of good samples; about 3 µs when a loss begins, and 2 ns a concealed sample.
 
 use crate::pitch::best_lag;
 use crate::samples_in;

@@ -9,22 +9,27 @@
 //! | [`g711`] | A-law and µ-law, and the direct conversion between them |
 //! | [`opus`] | Opus over libopus, with FEC, DTX and concealment |
 //! | [`concealment`] | a continuation in the place of lost samples |
+//! | [`stretch`] | a pitch period more or less |
+//! | [`activity`] | whether someone is speaking |
+//! | [`comfort_noise`] | the background of a silent sender (RFC 3389) |
 //! | [`level`] | dBm0, dBov and samples; a level meter |
 //! | [`tone`] | tones with cadence as data; the tones of Japan |
 //! | [`dtmf`] | the digits of push-button dialling: generator and detector |
 #![forbid(unsafe_code)]
 
+pub mod activity;
+pub mod comfort_noise;
 pub mod concealment;
 pub mod dtmf;
 mod error;
 pub mod g711;
 pub mod level;
-#[cfg(test)]
 mod noise;
 pub mod opus;
 mod oscillator;
 mod pitch;
 mod rate;
+pub mod stretch;
 pub mod tone;
 
 pub use error::DspError;

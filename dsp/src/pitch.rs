@@ -9,40 +9,67 @@ pub(crate) struct Lag {
     pub(crate) likeness: f32,
 }
 
+/// Longest signal in which a lag is looked for.
+pub(crate) const SIGNAL_MAX: usize = 512;
+
 /// Finds the lag within `lags` at which the last `window` samples are most like the samples before
 /// them, by normalised cross-correlation: first with every second lag and sample, then around the
 /// best with all.
 ///
-/// `signal` must hold `window` samples and the largest lag.
+/// `signal` must hold `window` samples and the largest lag, but no more than [`SIGNAL_MAX`].
 pub(crate) fn best_lag(signal: &[f32], window: usize, lags: RangeInclusive<usize>) -> Lag {
-    debug_assert!(signal.len() >= window + lags.end());
-    let start = signal.len() - window;
-    let recent = &signal[start..];
-    let at = |lag: usize, step: usize| -> f32 {
-        likeness(recent, &signal[start - lag..start - lag + window], step)
-    };
-    let best_of = |lags: &mut dyn Iterator<Item = usize>, step: usize| {
-        lags.map(|lag| Lag { samples: lag, likeness: at(lag, step) })
-            .reduce(|best, next| if next.likeness > best.likeness { next } else { best })
-    };
     let (first, last) = (*lags.start(), *lags.end());
-    let nothing = Lag { samples: first, likeness: 0.0 };
-    let coarse = best_of(&mut lags.step_by(2), 2).unwrap_or(nothing).samples;
-    let around = coarse.saturating_sub(1).max(first)..=(coarse + 1).min(last);
-    best_of(&mut around.into_iter(), 1).unwrap_or(nothing)
+    debug_assert!(window + last <= signal.len() && signal.len() <= SIGNAL_MAX);
+    let mut halved = [0.0; SIGNAL_MAX / 2];
+    let halves = (window + last) / 2;
+    let tail = &signal[signal.len() - 2 * halves..];
+    for (half, pair) in halved.iter_mut().zip(tail.chunks_exact(2)) {
+        *half = pair[0] + pair[1];
+    }
+    let coarse = 2 * strongest(&halved[..halves], window / 2, first / 2..=last / 2).samples;
+    let around = coarse.saturating_sub(1).max(first)..=(coarse + 1).clamp(first, last);
+    strongest(signal, window, around)
 }
 
-/// Normalised cross-correlation of two signals, of every `step`-th sample.
-pub(crate) fn likeness(a: &[f32], b: &[f32], step: usize) -> f32 {
-    /// Keeps digital silence from being divided by: 0.1 squared, for each sample.
-    const FLOOR: f32 = 0.01;
-    let (mut dot, mut energy_a, mut energy_b) = (0.0, FLOOR, FLOOR);
-    for (&x, &y) in a.iter().zip(b).step_by(step) {
-        dot += x * y;
-        energy_a += x * x;
-        energy_b += y * y;
+/// The lag at which the last `window` samples are most like those before, of all in `lags`.
+fn strongest(signal: &[f32], window: usize, lags: RangeInclusive<usize>) -> Lag {
+    let start = signal.len() - window;
+    let recent = &signal[start..];
+    let energy_recent = dot(recent, recent) + FLOOR;
+    let mut best = Lag { samples: *lags.start(), likeness: 0.0 };
+    let Some(shifted) = signal.get(start - best.samples..signal.len() - best.samples) else {
+        return best;
+    };
+    let mut energy = dot(shifted, shifted);
+    for lag in lags {
+        let from = start - lag;
+        let likeness = dot(recent, &signal[from..from + window])
+            / (energy_recent * (energy.max(0.0) + FLOOR)).sqrt();
+        if likeness > best.likeness {
+            best = Lag { samples: lag, likeness };
+        }
+        if from > 0 {
+            energy += signal[from - 1].powi(2) - signal[from + window - 1].powi(2);
+        }
     }
-    dot / (energy_a * energy_b).sqrt()
+    best
+}
+
+/// Keeps digital silence from being divided by.
+const FLOOR: f32 = 1.0;
+
+/// Scalar product, in eight lanes side by side.
+pub(crate) fn dot(a: &[f32], b: &[f32]) -> f32 {
+    const LANES: usize = 8;
+    let mut sums = [0.0; LANES];
+    let (a, b) = (a.chunks_exact(LANES), b.chunks_exact(LANES));
+    let rest: f32 = a.remainder().iter().zip(b.remainder()).map(|(x, y)| x * y).sum();
+    for (a, b) in a.zip(b) {
+        for lane in 0..LANES {
+            sums[lane] += a[lane] * b[lane];
+        }
+    }
+    sums.iter().sum::<f32>() + rest
 }
 
 #[cfg(test)]
