@@ -64,7 +64,7 @@ fn lost_packets_are_concealed_and_counted_and_the_rest_arrives_as_sent() {
         assert_eq!(figures.packets_received, 95);
         assert_eq!(figures.reception.lost, 5);
         assert!(figures.playout.concealed_ms >= 100, "{:?}", figures.playout);
-        assert!(side.total().concealed_samples >= 800);
+        side.wait("the figures", |counters| counters.concealed_samples >= 800);
     }
 }
 
@@ -205,4 +205,60 @@ fn clocks_that_differ_by_half_a_percent_do_not_pile_up_delay() {
     let (figures_a, figures_b) = (a.close(), b.close());
     assert_eq!((figures_a.line_overflow_samples, figures_b.line_overflow_samples), (0, 0));
     assert!(figures_a.overwritten == 0 && figures_b.overwritten == 0);
+}
+
+#[test]
+fn a_burst_after_a_stall_is_played_and_the_delay_comes_back_down() {
+    let (mut side, mut far) = with_far_end(backends()[0]);
+    let said = voice(900 * 160);
+    let mut pieces = said.chunks(160);
+    let mut received = 0;
+    while received < 900 {
+        // The network stands still for 200 ms after two seconds.
+        let burst = if received == 100 { 10 } else { 1 };
+        for _ in 1..burst {
+            side.turn(&[0xD5; 160], 80);
+        }
+        for piece in pieces.by_ref().take(burst) {
+            far.speak(side.local, 8, piece);
+            received += 1;
+        }
+        side.wait("the packets", |counters| counters.packets_received == received);
+        side.turn(&[0xD5; 160], 80);
+    }
+    let last = side.timeslot.playout();
+    assert!(last.delay < 200, "{last:?}");
+    assert!(last.shortened > 1000, "{last:?}");
+    assert_eq!(last.discarded, 0);
+}
+
+#[test]
+fn announced_silence_sounds_as_announced_and_is_no_loss() {
+    let mut spec = trunkline_media::RtpLegSpec::g711(common::own_address(), None, Law::A);
+    spec.receiving.push(trunkline_media::PayloadFormat {
+        payload_type: 13,
+        payload: trunkline_media::Payload::ComfortNoise,
+    });
+    let mut side = Side::new(config(backends()[0]), spec);
+    let mut far = FarEnd::new();
+    side.connect(far.address);
+    let said = voice(20 * 160);
+    for (number, piece) in said.chunks(160).enumerate() {
+        far.speak(side.local, 8, piece);
+        side.wait("the packet", |counters| counters.packets_received == number as u64 + 1);
+        side.turn(&[0xD5; 160], 160);
+    }
+    // -50 dBov of noise, for two seconds.
+    let packet = far.packet(13, false, &[50]);
+    far.rtp.send_to(&packet, side.local).unwrap();
+    far.skip(16_000);
+    side.wait("the description", |counters| counters.packets_received == 21);
+    side.turn(&[0xD5; 16_000], 160);
+    let noise = level(&side.heard[side.heard.len() - 8000..]);
+    assert!((40.0..300.0).contains(&noise), "level {noise}");
+    assert_eq!(side.timeslot.playout().concealed, 0);
+    far.speak(side.local, 8, &said[..160]);
+    side.wait("speech again", |counters| counters.packets_received == 22);
+    side.turn(&[0xD5; 480], 160);
+    assert_eq!(side.timeslot.playout().talkspurts, 2);
 }

@@ -83,3 +83,138 @@ fn port_exhaustion_is_a_clear_error_and_closing_makes_room() {
         drop(second);
     }
 }
+
+#[test]
+fn opus_carries_speech_both_ways_between_linear_and_octet_ends() {
+    use trunkline_media::{Payload, PayloadFormat, Sending};
+    use trunkline_rtp::codec::Codec;
+
+    for (backend, ptime_ms) in backends().into_iter().zip([20, 60]) {
+        let codec = Codec::opus_telephony();
+        let spec = || RtpLegSpec {
+            sending: Sending { codec, payload_type: 111, telephone_event: None, ptime_ms },
+            receiving: vec![PayloadFormat { payload_type: 111, payload: Payload::Audio(codec) }],
+            ..RtpLegSpec::g711(own_address(), None, Law::A)
+        };
+        let (mut a, mut b) =
+            (Side::new(config(backend), spec()), Side::new(config(backend), spec()));
+        a.connect(b.local);
+        b.connect(a.local);
+        let tone = |n: usize, hz: f32| {
+            (8000.0 * (n as f32 * hz / 8000.0 * std::f32::consts::TAU).sin()) as i16
+        };
+        let packet = usize::from(ptime_ms) * 8;
+        let mut heard = Vec::new();
+        for number in 0..1 + 24_000 / packet {
+            let at = number * packet;
+            let mic: Vec<i16> = (at..at + packet).map(|n| tone(n, 400.0)).collect();
+            let line: Vec<u8> = (at..at + packet).map(|n| Law::A.encode(tone(n, 900.0))).collect();
+            let mut speaker = vec![0; packet];
+            a.timeslot.exchange_linear(&mic, &mut speaker);
+            heard.extend_from_slice(&speaker);
+            b.turn(&line, 80);
+            let number = number as u64 + 1;
+            a.wait("b's packet", |counters| counters.packets_received == number);
+            b.wait("a's packet", |counters| counters.packets_received == number);
+        }
+        let mut on_line = vec![0; b.heard.len()];
+        Law::A.decode_block(&b.heard, &mut on_line);
+        assert!(share(&heard[8000..], 900.0) > 0.9);
+        assert!(share(&on_line[8000..], 400.0) > 0.9);
+        assert_eq!(b.close().playout.concealed_ms, 0);
+    }
+}
+
+/// How much of the power is at this frequency.
+fn share(samples: &[i16], hz: f32) -> f64 {
+    let step = f64::from(hz) / 8000.0 * std::f64::consts::TAU;
+    let (mut re, mut im, mut power) = (0.0, 0.0, 0.0);
+    for (n, sample) in samples.iter().enumerate() {
+        let (sample, phase) = (f64::from(*sample), n as f64 * step);
+        re += sample * phase.cos();
+        im += sample * phase.sin();
+        power += sample * sample;
+    }
+    2.0 * (re * re + im * im) / (samples.len() as f64 * power)
+}
+
+#[test]
+fn packets_of_every_length_arrive_bit_exact() {
+    for ptime_ms in [10, 30, 40, 60] {
+        let spec = || {
+            let mut spec = RtpLegSpec::g711(own_address(), None, Law::A);
+            spec.sending.ptime_ms = ptime_ms;
+            spec
+        };
+        let backend = backends()[0];
+        let (mut a, mut b) =
+            (Side::new(config(backend), spec()), Side::new(config(backend), spec()));
+        a.connect(b.local);
+        b.connect(a.local);
+        let packet = usize::from(ptime_ms) * 8;
+        let said = speech(30 * packet, 9);
+        for (number, piece) in said.chunks(packet).enumerate() {
+            a.turn(piece, 8);
+            b.turn(&vec![0xD5; packet], 8);
+            b.wait("the packet", |counters| counters.packets_received == number as u64 + 1);
+        }
+        assert!(starts_at(&b.heard, &said).is_some_and(|at| at <= packet + 160), "{ptime_ms} ms");
+    }
+}
+
+#[test]
+fn hold_stops_packets_and_sound_and_its_end_brings_both_back() {
+    use trunkline_media::{Direction, RtpLegUpdate};
+
+    let (mut a, mut b) = pair(backends()[0]);
+    talk(&mut a, &mut b, &speech(20 * 160, 1), &speech(20 * 160, 2), 160);
+    let hold = |on: bool| RtpLegUpdate {
+        direction: Some(Direction { send: !on, receive: !on }),
+        ..RtpLegUpdate::default()
+    };
+    a.media.update(a.leg, hold(true)).unwrap();
+    let ticks = a.total().ticks;
+    a.wait("the command", |counters| counters.ticks > ticks + 2);
+    let before = (a.total().packets_sent, a.heard.len());
+    for number in 1..=20 {
+        a.turn(&[0x22; 160], 160);
+        b.turn(&[0x33; 160], 160);
+        a.wait("b's packet", |counters| counters.dropped_on_hold == number);
+    }
+    assert_eq!(a.total().packets_sent, before.0);
+    assert!(!a.heard[before.1 + 480..].contains(&0x33));
+    assert_eq!(a.timeslot.playout().concealed, 0);
+    a.media.update(a.leg, hold(false)).unwrap();
+    let ticks = a.total().ticks;
+    a.wait("the command", |counters| counters.ticks > ticks + 2);
+    talk(&mut a, &mut b, &[0x44; 20 * 160], &[0x55; 20 * 160], 160);
+    assert!(a.heard.contains(&0x55) && b.heard.contains(&0x44));
+}
+
+#[test]
+fn codec_change_in_the_call_is_heard_on_both_sides() {
+    use trunkline_media::{Payload, PayloadFormat, RtpLegUpdate, Sending};
+    use trunkline_rtp::codec::Codec;
+
+    let (mut a, mut b) = pair(backends()[0]);
+    talk(&mut a, &mut b, &speech(20 * 160, 1), &speech(20 * 160, 2), 160);
+    let both = [(8, Codec::Pcma), (0, Codec::Pcmu)].map(|(payload_type, codec)| PayloadFormat {
+        payload_type,
+        payload: Payload::Audio(codec),
+    });
+    let update = RtpLegUpdate { receiving: Some(both.to_vec()), ..RtpLegUpdate::default() };
+    b.media.update(b.leg, update).unwrap();
+    let sending =
+        Sending { codec: Codec::Pcmu, payload_type: 0, telephone_event: None, ptime_ms: 20 };
+    let update = RtpLegUpdate { sending: Some(sending), ..RtpLegUpdate::default() };
+    a.media.update(a.leg, update).unwrap();
+    for side in [&a, &b] {
+        let ticks = side.total().ticks;
+        side.wait("the command", |counters| counters.ticks > ticks + 2);
+    }
+    let said = [0x44; 20 * 160];
+    talk(&mut a, &mut b, &said, &said, 160);
+    let there_and_back = Law::Mu.convert(Law::A.convert(0x44, Law::Mu), Law::A);
+    assert_eq!(b.heard[b.heard.len() - 1000..], [there_and_back; 1000]);
+    assert_eq!(b.close().playout.concealed_ms, 0);
+}

@@ -2,9 +2,11 @@
 
 use std::sync::Arc;
 
+use trunkline_dsp::comfort_noise::ComfortNoise;
 use trunkline_dsp::concealment::Concealment;
 use trunkline_dsp::g711::Law;
 use trunkline_dsp::opus::OpusDecoder;
+use trunkline_dsp::stretch::{LIKENESS_HEARD, LIKENESS_UNHEARD, PERIOD_MAX, lengthen, shorten};
 use trunkline_rtp::jitter::{PAYLOAD_MAX_OCTETS, Taker, Waiting};
 use trunkline_rtp::playout::{Decision, Playout, PlayoutConfig, PlayoutStatistics};
 
@@ -27,6 +29,9 @@ pub(super) struct Player {
     payload: Box<[u8; PAYLOAD_MAX_OCTETS]>,
     concealment: Concealment,
     opus: Option<Box<OpusDecoder>>,
+    comfort_noise: ComfortNoise,
+    /// The sender has said that it is silent, and how its silence sounds.
+    far_end_silent: bool,
     tones: DigitTones,
     on_hold: bool,
 }
@@ -41,6 +46,37 @@ struct Segment {
     octets: [u8; SEGMENT_MAX],
     at: usize,
     len: usize,
+}
+
+/// How a packet's length shall change, in samples.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Change {
+    None,
+    Lengthen(u32),
+    Shorten(u32),
+}
+
+/// A change by more than this, in samples, is in a hurry and may be heard.
+const AT_LEISURE_MAX: u32 = 480;
+
+impl Change {
+    /// Changes the first `samples` of `linear` by a pitch period, if one fits; the samples added.
+    fn apply(self, linear: &mut [i16], samples: usize) -> i32 {
+        let likeness = |wanted| {
+            if wanted > AT_LEISURE_MAX { LIKENESS_HEARD } else { LIKENESS_UNHEARD }
+        };
+        match self {
+            Self::None => 0,
+            Self::Lengthen(wanted) => {
+                // More than asked for is no harm: whole periods only.
+                lengthen(linear, samples, PERIOD_MAX, likeness(wanted)) as i32
+            }
+            Self::Shorten(wanted) => {
+                let most = PERIOD_MAX.min(wanted as usize);
+                -(shorten(&mut linear[..samples], most, likeness(wanted)) as i32)
+            }
+        }
+    }
 }
 
 impl Player {
@@ -66,6 +102,8 @@ impl Player {
             payload: Box::new([0; PAYLOAD_MAX_OCTETS]),
             concealment: Concealment::new(),
             opus: None,
+            comfort_noise: ComfortNoise::new(),
+            far_end_silent: false,
             tones: DigitTones::new(),
             on_hold: false,
         }
@@ -141,7 +179,10 @@ impl Player {
             && Format::from_tag(next.format) == Format::ComfortNoise
         {
             // The sender is silent from here on (RFC 3389 §3): nothing is missing.
-            self.taker.expire_before(next.sequence + 1);
+            if let Some(len) = self.taker.take(next.sequence, &mut self.payload) {
+                self.comfort_noise.update(&self.payload[..len]);
+                self.far_end_silent = true;
+            }
             self.policy.pause();
             return;
         }
@@ -151,11 +192,15 @@ impl Player {
         }
         match self.policy.decide(next, wanted as u32) {
             Decision::Play { sequence } => {
-                self.take(sequence, next);
+                self.take(sequence, next, Change::None);
             }
-            Decision::Lengthen { sequence, .. } | Decision::Shorten { sequence, .. } => {
-                self.take(sequence, next);
-                self.policy.adjusted(0);
+            Decision::Lengthen { sequence, samples } => {
+                let added = self.take(sequence, next, Change::Lengthen(samples));
+                self.policy.adjusted(added);
+            }
+            Decision::Shorten { sequence, samples } => {
+                let added = self.take(sequence, next, Change::Shorten(samples));
+                self.policy.adjusted(added);
             }
             Decision::Discard { sequence } => self.taker.expire_before(sequence + 1),
             Decision::Conceal { samples } => self.conceal(samples as usize),
@@ -164,50 +209,60 @@ impl Player {
         self.board.publish(&self.policy.statistics());
     }
 
-    /// Decodes a packet into the segment. Should it be gone or broken, it is concealed.
-    fn take(&mut self, sequence: u64, next: Option<Waiting>) {
-        let Some(next) = next else { return };
+    /// Decodes a packet into the segment, changed as asked; the samples it has become longer by.
+    /// Should it be gone or broken, it is concealed.
+    fn take(&mut self, sequence: u64, next: Option<Waiting>, change: Change) -> i32 {
+        let Some(next) = next else { return 0 };
         let samples = usize::from(next.samples);
-        let Some(len) = self.taker.take(sequence, &mut self.payload) else {
-            return self.conceal(samples);
+        self.far_end_silent = false;
+        let len = self.taker.take(sequence, &mut self.payload);
+        let decoded = match (Format::from_tag(next.format), len) {
+            (Format::G711(law), Some(len)) if len == samples => {
+                law.decode_block(&self.payload[..len], &mut self.segment.linear[..len]);
+                Some(Some(law))
+            }
+            (Format::Opus, Some(len)) => self.decode_opus(len, samples).then_some(None),
+            _ => None,
         };
-        match Format::from_tag(next.format) {
-            Format::G711(law) => self.take_g711(law, len.min(samples)),
-            Format::Opus => self.take_opus(len, samples),
-            // Taken out before the policy saw it.
-            Format::ComfortNoise => self.conceal(samples),
-        }
-    }
-
-    fn take_g711(&mut self, law: Law, samples: usize) {
+        let Some(as_sent) = decoded else {
+            self.conceal(samples);
+            return 0;
+        };
         let segment = &mut *self.segment;
-        let (linear, octets) = (&mut segment.linear[..samples], &mut segment.octets[..samples]);
-        let payload = &self.payload[..samples];
-        law.decode_block(payload, linear);
-        octets.copy_from_slice(payload);
-        law.convert_block(octets, self.law);
+        let added = change.apply(&mut segment.linear, samples);
+        segment.len = samples.saturating_add_signed(added as isize);
         let blends = self.concealment.is_concealing();
+        let linear = &mut segment.linear[..segment.len];
         self.concealment.good(linear);
-        if blends {
-            // Only where the blend has changed something: the rest stays as it was sent.
-            for ((octet, sample), sent) in octets.iter_mut().zip(&*linear).zip(payload) {
-                if law.decode(*sent) != *sample {
-                    *octet = self.law.encode(*sample);
+        let octets = &mut segment.octets[..segment.len];
+        match as_sent {
+            Some(law) if added == 0 => {
+                octets.copy_from_slice(&self.payload[..samples]);
+                law.convert_block(octets, self.law);
+                if blends {
+                    // Only where the blend has changed something: the rest stays as it was sent.
+                    for ((octet, sample), sent) in octets.iter_mut().zip(linear).zip(&*self.payload)
+                    {
+                        if law.decode(*sent) != *sample {
+                            *octet = self.law.encode(*sample);
+                        }
+                    }
                 }
             }
+            _ => {
+                self.law.encode_block(linear, octets);
+            }
         }
-        segment.len = samples;
+        added
     }
 
-    fn take_opus(&mut self, len: usize, samples: usize) {
-        let segment = &mut *self.segment;
-        let linear = &mut segment.linear[..samples];
-        let decoded = self.opus.as_mut().map(|opus| opus.decode(&self.payload[..len], linear));
-        let Some(Ok(decoded)) = decoded else { return self.conceal(samples) };
+    /// False when there is no decoder, or no sense in the packet.
+    fn decode_opus(&mut self, len: usize, samples: usize) -> bool {
+        let linear = &mut self.segment.linear[..samples];
+        let Some(opus) = &mut self.opus else { return false };
+        let Ok(decoded) = opus.decode(&self.payload[..len], linear) else { return false };
         linear[decoded..].fill(0);
-        self.concealment.good(linear);
-        self.law.encode_block(linear, &mut segment.octets[..samples]);
-        segment.len = samples;
+        true
     }
 
     fn conceal(&mut self, samples: usize) {
@@ -221,7 +276,11 @@ impl Player {
     fn silence(&mut self, samples: usize) {
         let segment = &mut *self.segment;
         let linear = &mut segment.linear[..samples];
-        linear.fill(0);
+        if self.far_end_silent {
+            self.comfort_noise.fill(linear);
+        } else {
+            linear.fill(0);
+        }
         // What was concealed last fades out.
         self.concealment.good(linear);
         self.law.encode_block(linear, &mut segment.octets[..samples]);
