@@ -12,6 +12,8 @@
 //! | [`stretch`] | a pitch period more or less |
 //! | [`activity`] | whether someone is speaking |
 //! | [`comfort_noise`] | the background of a silent sender (RFC 3389) |
+//! | [`resample`] | between 8, 16 and 48 kHz |
+//! | [`drift`] | between any rates, by a ratio that follows a sound card's clock |
 //! | [`level`] | dBm0, dBov and samples; a level meter |
 //! | [`tone`] | tones with cadence as data; the tones of Japan |
 //! | [`dtmf`] | the digits of push-button dialling: generator and detector |
@@ -20,8 +22,10 @@
 pub mod activity;
 pub mod comfort_noise;
 pub mod concealment;
+pub mod drift;
 pub mod dtmf;
 mod error;
+mod filter;
 pub mod g711;
 pub mod level;
 mod noise;
@@ -29,6 +33,7 @@ pub mod opus;
 mod oscillator;
 mod pitch;
 mod rate;
+pub mod resample;
 pub mod stretch;
 pub mod tone;
 
