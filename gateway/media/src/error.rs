@@ -18,16 +18,24 @@ pub enum MediaError {
         reason: String,
     },
     /// A worker could not start.
-    #[error("media worker {worker} cannot start")]
+    #[error("media worker {worker} cannot start on core {core}: {source}")]
     Worker {
         /// Counted from 0.
         worker: usize,
+        /// The core it was to have.
+        core: usize,
         /// What the system says.
         #[source]
         source: io::Error,
     },
-    /// The forced back end does not work on this host.
-    #[error("packet back end {backend} cannot be used")]
+    /// The cores this process may use could not be asked for.
+    #[error("cannot learn which cores may be used: {source}")]
+    Cores {
+        /// What the system says.
+        source: io::Error,
+    },
+    /// The back end does not work on this host.
+    #[error("packet back end {backend} cannot be used: {source}")]
     Backend {
         /// The back end.
         backend: Backend,
@@ -48,7 +56,7 @@ pub enum MediaError {
         last: u16,
     },
     /// A socket could not be made or bound.
-    #[error("cannot bind an RTP port on {ip}")]
+    #[error("cannot bind an RTP port on {ip}: {source}")]
     Bind {
         /// The local address.
         ip: IpAddr,

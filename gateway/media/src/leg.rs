@@ -45,8 +45,12 @@ pub(crate) struct Leg {
     /// Gives the ports back with the leg.
     _lease: Lease,
     #[cfg(test)]
-    pub(crate) fault: bool,
+    fault: bool,
 }
+
+/// The CNAME of a leg that panics at its first datagram.
+#[cfg(test)]
+pub(crate) const FAULTY: &str = "faulty";
 
 /// The leg's ports at the back end.
 #[derive(Debug, Clone, Copy)]
@@ -118,7 +122,7 @@ impl Leg {
             malformed: 0,
             _lease: lease,
             #[cfg(test)]
-            fault: false,
+            fault: spec.cname == FAULTY,
         };
         if let Some(decoder) = coders.decoder {
             leg.tell_timeslot(ToTimeslot::Decoder(decoder));

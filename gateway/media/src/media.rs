@@ -66,7 +66,7 @@ impl Media {
         let choice = probe(config.backend);
         tracing::info!(backend = %choice.backend, reason = %choice.reason, "packet back end chosen");
         let cores = if config.cores.is_empty() {
-            available_cores().map_err(|source| MediaError::Worker { worker: 0, source })?
+            available_cores().map_err(|source| MediaError::Cores { source })?
         } else {
             config.cores.clone()
         };
@@ -195,15 +195,13 @@ impl Media {
                     }
                 }
             })
-            .map_err(|source| MediaError::Worker { worker: number, source })?;
+            .map_err(|source| MediaError::Worker { worker: number, core, source })?;
         match is_ready.recv() {
             Ok(Ok(())) => Ok(Running { link, thread: Some(thread) }),
-            Ok(Err(source)) if self.config.backend.is_some() => {
-                Err(MediaError::Backend { backend: self.backend, source })
-            }
-            Ok(Err(source)) => Err(MediaError::Worker { worker: number, source }),
+            Ok(Err(error)) => Err(error),
             Err(_) => Err(MediaError::Worker {
                 worker: number,
+                core,
                 source: std::io::Error::other("the thread ended while starting"),
             }),
         }
@@ -272,3 +270,6 @@ impl Drop for Media {
         self.free_released();
     }
 }
+
+#[cfg(test)]
+mod tests;

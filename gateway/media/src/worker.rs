@@ -6,7 +6,6 @@ mod ticker;
 pub(crate) use thread::available_cores;
 
 use std::collections::HashMap;
-use std::io;
 use std::net::{SocketAddr, UdpSocket};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -19,6 +18,7 @@ use trunkline_rtp::telephone_event::Digit;
 
 use crate::coders::Coders;
 use crate::counters::{Board, WorkerCounters};
+use crate::error::MediaError;
 use crate::event::{LegId, MediaEventKind};
 use crate::leg::{Channel, Events, Leg, Ports, Surroundings};
 use crate::packet_io::{self, Backend, PacketIo, PortIndex, Verdict};
@@ -93,12 +93,15 @@ impl Worker {
         settings: &WorkerSettings,
         link: Arc<Link>,
         events: Events,
-    ) -> io::Result<Self> {
-        let standing = thread::settle(settings.core, settings.realtime_priority)?;
-        let io = packet_io::open(settings.backend)?;
+    ) -> Result<Self, MediaError> {
+        let WorkerSettings { number: worker, core, backend, .. } = *settings;
+        let standing = thread::settle(core, settings.realtime_priority)
+            .map_err(|source| MediaError::Worker { worker, core, source })?;
+        let io =
+            packet_io::open(backend).map_err(|source| MediaError::Backend { backend, source })?;
         tracing::info!(
-            worker = settings.number,
-            core = settings.core,
+            worker,
+            core,
             backend = %io.kind(),
             scheduling = %standing.scheduling,
             memory = %standing.memory,
