@@ -50,6 +50,11 @@ macro_rules! counters {
         }
 
         impl WorkerCounters {
+            /// Every counter but the histogram, with its name and what it counts.
+            pub fn named(&self) -> impl Iterator<Item = (&'static str, &'static str, u64)> {
+                [$((stringify!($name), concat!($($doc),+), self.$name),)+].into_iter()
+            }
+
             /// Adds another worker's counters.
             fn add(&mut self, other: &Self) {
                 $(self.$name += other.$name;)+
@@ -188,6 +193,11 @@ mod tests {
             port_pairs_free: 0,
         };
         let total = media.total();
+        let named = total.named().find(|(name, ..)| *name == "packets_received");
+        assert_eq!(
+            named.map(|(_, help, count)| (help.trim(), count)),
+            Some(("RTP packets accepted.", 14))
+        );
         assert_eq!((total.packets_received, total.ticks), (14, 6));
         assert_eq!(total.tick_lateness[0], 2);
         assert_eq!(total.tick_lateness[1], 2);

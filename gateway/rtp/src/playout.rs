@@ -139,6 +139,8 @@ pub struct Playout {
     above_since: Option<i64>,
     /// Mean wait in 1/16 samples.
     wait_16: i64,
+    /// Playout time of the last arrival, and media time of the first one at that time.
+    last_arrival: Option<(i64, i64)>,
     statistics: PlayoutStatistics,
 }
 
@@ -156,6 +158,10 @@ const ADJUSTMENT_SPACING: i64 = 800;
 /// The delay must have been too long for this many samples before it is shortened.
 const ABOVE_FOR: i64 = 8000;
 
+/// Speech of this length that arrives at one moment of the line's clock means that the clock stood
+/// still, in samples.
+const ASLEEP: i64 = 4000;
+
 /// An offset below the target by less than this is left alone, in samples.
 const SHORTFALL_MIN: i64 = 24;
 
@@ -170,6 +176,7 @@ impl Playout {
             adjusted_at: 0,
             above_since: None,
             wait_16: 0,
+            last_arrival: None,
             statistics: PlayoutStatistics::default(),
         }
     }
@@ -182,6 +189,16 @@ impl Playout {
         let reference = self.spurt.map_or(clock, |spurt| spurt.position);
         let media_time =
             reference + i64::from(arrival.media_time.wrapping_sub(reference as u32) as i32);
+        let (_, first) = *self.last_arrival.insert(match self.last_arrival {
+            Some((before, first)) if before == clock => (before, first),
+            _ => (clock, media_time),
+        });
+        if media_time - first > ASLEEP {
+            // The line has not turned: what it would have needed then tells nothing of the path,
+            // and what waits is stale.
+            self.target.forget();
+            self.pause();
+        }
         self.target.observe(clock - media_time);
     }
 
@@ -235,15 +252,19 @@ impl Playout {
     fn begin(&mut self, next: Waiting, wanted: u32) -> Decision {
         let arrived = self.arrival_of(next);
         let needs = arrived - next.media_time;
-        let offset = match self.target.settled() {
-            Some(target) => target.max(needs),
-            None => needs + i64::from(self.config.start_margin),
+        let (offset, is_guess) = match (self.target.settled(), self.target.least()) {
+            (Some(target), _) => (target.max(needs), false),
+            (None, least) => {
+                (least.unwrap_or(needs).min(needs) + i64::from(self.config.start_margin), true)
+            }
         };
         let due = next.media_time + offset;
         if self.produced < due {
             return Decision::Wait { samples: clip(due - self.produced, wanted) };
         }
-        if self.too_old(next) {
+        // What was waiting before the line began to turn is left out, so that no delay is begun with.
+        let stale = is_guess && self.produced >= due + i64::from(next.samples);
+        if stale || self.too_old(next) {
             return Decision::Discard { sequence: next.sequence };
         }
         self.spurt = Some(Talkspurt { offset, position: next.media_time });

@@ -41,6 +41,11 @@ impl TargetOffset {
         }
     }
 
+    /// Nothing that was seen counts any more.
+    pub(super) fn forget(&mut self) {
+        (self.len, self.oldest, self.spike) = (0, 0, None);
+    }
+
     /// A packet needed this offset to play in time.
     pub(super) fn observe(&mut self, needed: i64) {
         if self.in_tail_of_spike(needed) {

@@ -227,6 +227,54 @@ fn a_path_that_stood_still_for_seconds_comes_back_to_normal_delay() {
     assert!(in_order(&path.played));
 }
 
+#[test]
+fn a_line_that_begins_to_turn_late_starts_with_what_is_fresh() {
+    let mut playout = Playout::new(PlayoutConfig::default());
+    let mut waiting = BTreeMap::new();
+    // 1.2 s of packets before the first block is asked for.
+    for number in 0..60_u64 {
+        playout.arrived(Arrival { media_time: (number as i64 * PACKET) as u32, clock: 0 });
+        waiting.insert(number, 0_u32);
+    }
+    let mut first = None;
+    let mut produced = 0;
+    for number in 60..80_u64 {
+        playout.arrived(Arrival {
+            media_time: (number as i64 * PACKET) as u32,
+            clock: produced as u32,
+        });
+        waiting.insert(number, produced as u32);
+        let end = produced + PACKET;
+        while produced < end {
+            let next = waiting.first_key_value().map(|(number, arrived)| Waiting {
+                sequence: *number,
+                media_time: *number as i64 * PACKET,
+                samples: PACKET as u16,
+                format: 8,
+                marker: false,
+                arrived: *arrived,
+            });
+            match playout.decide(next, 8) {
+                Decision::Play { sequence } => {
+                    first.get_or_insert(sequence);
+                    waiting.remove(&sequence);
+                    produced += PACKET;
+                }
+                Decision::Discard { sequence } => {
+                    waiting.remove(&sequence);
+                }
+                Decision::Wait { samples } | Decision::Conceal { samples } => {
+                    produced += i64::from(samples);
+                }
+                other => panic!("{other:?} at the start"),
+            }
+        }
+    }
+    assert!(first.is_some_and(|first| first >= 58), "begins with packet {first:?}");
+    assert_eq!(playout.statistics().concealed, 0);
+    assert!(playout.statistics().delay <= 240, "{:?}", playout.statistics());
+}
+
 proptest! {
     #[test]
     fn whatever_arrives_the_line_gets_its_samples_in_order(
