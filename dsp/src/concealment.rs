@@ -10,14 +10,18 @@
 //! period is repeated. A single period repeated for long would sound like a buzzer, so after 10 ms
 //! the last two periods are repeated, after 20 ms the last three. Seams (where the repetition goes
 //! round, and where the number of periods changes) are cross-faded over a quarter of a period. The
-//! continuation is attenuated by 20 % each 10 ms, after the first 10 ms; from 60 ms on it is
-//! silence. When samples are good again, the continuation goes on under them for a while and is
-//! cross-faded into them.
+//! continuation is attenuated by 20 % each 10 ms, after the first 5 ms, and so is silent from 55 ms
+//! on. When samples are good again, the continuation goes on under them for a quarter of a period
+//! and is cross-faded into them.
 //!
 //! Appendix I delays all samples by 3.75 ms, so that it may still cross-fade the last good samples
 //! into the continuation. Here nothing is delayed: the continuation begins with the step that is
 //! left to the last good sample and lets it decay over a quarter of a period. So good samples pass
 //! as they are, bit by bit, except in the blend after a loss.
+//!
+//! Further differences, each of which made PESQ better by 0.01 to 0.05 where 5 % of packets of
+//! 20 ms are lost: the period is looked for by the last 10 ms instead of 20, and from 3 ms instead
+//! of 5 on; attenuation begins after 5 ms instead of 10; the blend does not grow with the loss.
 //!
 //! # How to use it
 //! ```
@@ -41,23 +45,21 @@ use crate::samples_in;
 /// Samples before a loss that the continuation is made of: three of the longest periods, and a
 /// quarter of one for the seam.
 const HISTORY: usize = 3 * PITCH_MAX + PITCH_MAX / 4;
-/// 5 ms, 200 Hz.
-const PITCH_MIN: usize = 40;
+/// 3 ms, 333 Hz.
+const PITCH_MIN: usize = 24;
 /// 15 ms, 66 Hz.
 const PITCH_MAX: usize = 120;
-/// Samples compared when the period is looked for: 20 ms.
-const COMPARED: usize = 160;
+/// Samples compared when the period is looked for.
+const COMPARED: usize = samples_in(10);
 
-/// Samples after which a further period is repeated, and after which attenuation begins.
+/// Samples after which a further period is repeated.
 const STEP: usize = samples_in(10);
-/// Attenuation of each [`STEP`] after the first.
-const ATTENUATION: f32 = 0.2;
-/// Samples after which there is silence.
-const SILENCE_AFTER: usize = samples_in(60);
-/// Longest blend into good samples.
-const BLEND_MAX: usize = samples_in(10);
-/// What each [`STEP`] of loss adds to the blend.
-const BLEND_STEP: usize = samples_in(4);
+/// Samples after which attenuation begins.
+const ATTENUATE_AFTER: usize = samples_in(5);
+/// Samples after which there is silence: 20 % are taken off each 10 ms.
+const SILENCE_AFTER: usize = ATTENUATE_AFTER + samples_in(50);
+/// Shortest blend into good samples.
+const BLEND_MIN: usize = samples_in(2);
 
 /// Conceals losses in one voice.
 #[derive(Clone, Debug)]
@@ -81,11 +83,10 @@ impl Concealment {
         }
     }
 
-    /// Takes good samples. They pass unchanged, except for up to 10 ms after a loss.
+    /// Takes good samples. They pass unchanged, except for up to 4 ms after a loss.
     pub fn good(&mut self, samples: &mut [i16]) {
         if self.missing > 0 {
-            let steps = self.missing.div_ceil(STEP) - 1;
-            let length = (self.continuation.seam + steps * BLEND_STEP).min(BLEND_MAX);
+            let length = self.continuation.seam.max(BLEND_MIN);
             self.blend = (length, length);
             self.missing = 0;
         }
@@ -209,9 +210,9 @@ impl Continuation {
             sample += self.step * (self.seam - self.given) as f32 / (self.seam + 1) as f32;
         }
         self.repetition = self.advanced(self.repetition);
-        let steps = self.given.saturating_sub(STEP) as f32 / STEP as f32;
+        let left = (SILENCE_AFTER - self.given) as f32;
         self.given += 1;
-        sample * (1.0 - ATTENUATION * steps)
+        sample * (left / (SILENCE_AFTER - ATTENUATE_AFTER) as f32).min(1.0)
     }
 
     /// Goes back to the oldest of one period more, at the same place within the period.
@@ -286,7 +287,7 @@ mod tests {
         let below = level_of(&original[800..960]) - level_of(&error[800..960]);
         assert!(below > 15.0, "error {below} dB below the voice");
         assert_eq!(heard[..800], original[..800]);
-        assert_eq!(heard[960 + BLEND_MAX..], original[960 + BLEND_MAX..]);
+        assert_eq!(heard[992..], original[992..]);
     }
 
     #[test]
@@ -306,7 +307,7 @@ mod tests {
     }
 
     #[test]
-    fn a_long_loss_fades_into_silence_in_60_ms() {
+    fn a_long_loss_fades_into_silence_in_55_ms() {
         let mut heard = voice(3_000);
         let mut concealment = Concealment::new();
         concealment.good(&mut heard[..1_000]);
@@ -314,9 +315,9 @@ mod tests {
         concealment.conceal(&mut heard[1_000..]);
         assert!(concealment.is_concealing());
         assert!((level_of(&heard[1_000..1_080]) - full).abs() < 1.0);
-        // 40 to 50 ms: 30 % are left on average, −10.5 dB.
-        assert!((level_of(&heard[1_320..1_400]) - full + 10.5).abs() < 2.0);
-        assert!(heard[1_480..].iter().all(|&sample| sample == 0));
+        // 35 to 45 ms: 30 % are left on average, −10.5 dB.
+        assert!((level_of(&heard[1_280..1_360]) - full + 10.5).abs() < 2.0);
+        assert!(heard[1_440..].iter().all(|&sample| sample == 0));
         concealment.good(&mut heard[..80]);
         assert!(!concealment.is_concealing());
     }
