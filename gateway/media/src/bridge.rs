@@ -11,8 +11,8 @@ use trunkline_rtp::telephone_event::Digit;
 
 use crate::event::PlayoutFigures;
 
-/// Samples from a timeslot that can wait for the worker: half a second.
-const FROM_LINE_SAMPLES: usize = 4096;
+/// Samples from a timeslot that can wait for the worker: a quarter of a second.
+const FROM_LINE_SAMPLES: usize = 2048;
 
 /// Messages to a timeslot that can wait.
 const TO_TIMESLOT: usize = 32;

@@ -318,3 +318,6 @@ impl Events {
         self.waiting.len()
     }
 }
+
+#[cfg(test)]
+mod tests;
