@@ -46,19 +46,19 @@ impl Law {
 
     /// Encodes one sample.
     #[inline]
-    pub fn encode(self, sample: i16) -> u8 {
+    pub const fn encode(self, sample: i16) -> u8 {
         match self {
-            Self::A => A_LAW_OCTETS[usize::from(sample as u16 >> A_LAW_UNUSED_BITS)],
-            Self::Mu => MU_LAW_OCTETS[usize::from(sample as u16 >> MU_LAW_UNUSED_BITS)],
+            Self::A => A_LAW_OCTETS[(sample as u16 >> A_LAW_UNUSED_BITS) as usize],
+            Self::Mu => MU_LAW_OCTETS[(sample as u16 >> MU_LAW_UNUSED_BITS) as usize],
         }
     }
 
     /// Decodes one octet.
     #[inline]
-    pub fn decode(self, octet: u8) -> i16 {
+    pub const fn decode(self, octet: u8) -> i16 {
         match self {
-            Self::A => A_LAW_SAMPLES[usize::from(octet)],
-            Self::Mu => MU_LAW_SAMPLES[usize::from(octet)],
+            Self::A => A_LAW_SAMPLES[octet as usize],
+            Self::Mu => MU_LAW_SAMPLES[octet as usize],
         }
     }
 
@@ -80,10 +80,10 @@ impl Law {
 
     /// Turns an octet of this law into the octet of another (G.711, tables 3 and 4).
     #[inline]
-    pub fn convert(self, octet: u8, into: Self) -> u8 {
+    pub const fn convert(self, octet: u8, into: Self) -> u8 {
         match (self, into) {
-            (Self::A, Self::Mu) => A_TO_MU[usize::from(octet)],
-            (Self::Mu, Self::A) => MU_TO_A[usize::from(octet)],
+            (Self::A, Self::Mu) => A_TO_MU[octet as usize],
+            (Self::Mu, Self::A) => MU_TO_A[octet as usize],
             (Self::A, Self::A) | (Self::Mu, Self::Mu) => octet,
         }
     }
