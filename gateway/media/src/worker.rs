@@ -129,6 +129,8 @@ impl Worker {
             self.counters.count_tick(lateness.as_micros() as u64);
             self.serve(Instant::now());
         }
+        // Whatever was asked for before the stop still gets its last event.
+        self.obey_all(Instant::now());
         let open: Vec<usize> = self.legs.iter().map(|(index, _)| index).collect();
         for index in open {
             self.close(index, Instant::now());
@@ -144,9 +146,7 @@ impl Worker {
     }
 
     fn serve(&mut self, now: Instant) {
-        while let Some(command) = self.link.commands.pop() {
-            self.obey(command, now);
-        }
+        self.obey_all(now);
         self.receive(now);
         self.tick_legs(now);
         self.release_failed(now);
@@ -191,6 +191,12 @@ impl Worker {
                 self.events.push(leg.id, MediaEventKind::Failed, &mut self.counters);
             }
             self.close(index, now);
+        }
+    }
+
+    fn obey_all(&mut self, now: Instant) {
+        while let Some(command) = self.link.commands.pop() {
+            self.obey(command, now);
         }
     }
 

@@ -240,11 +240,6 @@ impl Taker {
         self.ring.playout.0.clock.store(self.clock, Ordering::Relaxed);
     }
 
-    /// The playout clock in samples.
-    pub fn clock(&self) -> u64 {
-        self.clock
-    }
-
     /// The notes of packets that came since the last call, oldest first.
     pub fn arrivals(&mut self) -> impl Iterator<Item = Arrival> {
         let noted = self.ring.network.0.noted.load(Ordering::Acquire);

@@ -5,7 +5,7 @@
 //! ([`Playout::decide`]). It touches no buffer and no sound: whoever owns them does what the
 //! [`Decision`] says.
 //!
-//! All times are samples. *Media time* is where a sample stands in what was sent (the sender's
+//! All times are samples at 8 kHz. *Media time* is where a sample stands in what was sent (the sender's
 //! clock, made continuous by [`Timeline`]); *playout time* counts the samples produced for the line.
 //! The **offset** is the difference of the two: a packet with media time `m` plays at `m + offset`.
 //! A packet that arrives at playout time `a` needs an offset of at least `a - m`. So the clock of
@@ -26,9 +26,6 @@ pub use timeline::{Placed, Timeline};
 
 use crate::jitter::{Arrival, Waiting};
 use target::TargetOffset;
-
-/// Samples a second of every media timeline here.
-pub const SAMPLE_RATE_HZ: u32 = 8000;
 
 /// What the policy may be told. The defaults suit telephone speech.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
