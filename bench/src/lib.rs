@@ -1,1 +1,4 @@
 //! The simulated telephone exchange, load tools and benchmarks.
+#![forbid(unsafe_code)]
+
+pub mod exchange;

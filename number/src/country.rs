@@ -1,12 +1,12 @@
 //! How numbers are dialled in one country.
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use crate::NumberError;
 
 /// The dialling rules of one country. In configuration every key may be left out; what is
 /// left out is Japan's.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "Written")]
 pub struct CountryProfile {
     /// Country code, without +: "81".

@@ -66,6 +66,21 @@ impl LineNumber {
     }
 }
 
+/// The leading E.164 digits that an operator writes as `+813` or as an area code with trunk prefix
+/// (`03`); `None` for what is neither. `+` alone is the empty prefix.
+pub fn prefix_digits(text: &str, profile: &CountryProfile) -> Option<String> {
+    let digits = match text.strip_prefix('+') {
+        Some(digits) => digits.to_owned(),
+        None => {
+            let national = text.strip_prefix(profile.trunk_prefix.as_str())?;
+            format!("{}{national}", profile.country_code)
+        }
+    };
+    let fits =
+        digits.len() <= E164::MAX_DIGITS && digits.bytes().all(|digit| digit.is_ascii_digit());
+    fits.then_some(digits)
+}
+
 /// A prefix served by a trunk group.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PrefixRoute {
@@ -107,6 +122,14 @@ impl Routing {
         };
     }
 
+    /// A number as people write it, if it is a whole number.
+    pub fn understood(&self, text: &str) -> Option<E164> {
+        match Dialled::parse(text, &self.profile) {
+            Ok(Dialled::E164(number)) => Some(number),
+            _ => None,
+        }
+    }
+
     /// The trunk groups for a number from the packet side.
     pub fn to_line(&self, number: &E164) -> Option<&PrefixRoute> {
         self.routes.iter().find(|route| number.as_digits().starts_with(&route.prefix))
@@ -143,6 +166,17 @@ mod tests {
         assert_eq!(group("81355551234").as_deref(), Some("tokyo"));
         assert_eq!(group("81469595678").as_deref(), Some("any"));
         assert_eq!(group("12025550123"), None);
+    }
+
+    #[test]
+    fn a_prefix_is_written_with_country_code_or_as_an_area_code() {
+        let profile = CountryProfile::japan();
+        let digits = |text| prefix_digits(text, &profile);
+        assert_eq!(digits("+813").as_deref(), Some("813"));
+        assert_eq!(digits("0469").as_deref(), Some("81469"));
+        assert_eq!(digits("+").as_deref(), Some(""));
+        assert_eq!(digits("813"), None);
+        assert_eq!(digits("03-3333"), None);
     }
 
     #[test]

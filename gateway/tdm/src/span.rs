@@ -7,6 +7,7 @@ mod real_time;
 mod tests;
 mod worker;
 
+use std::any::Any;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::Mutex;
@@ -32,8 +33,9 @@ const FRAMES_MAX: usize = 256;
 const EVENTS_MAX: usize = 1024;
 
 /// What sits on a B channel: one block each way, on the span's thread. No allocation, lock or
-/// system call.
-pub trait Bearer: Send {
+/// system call. An owner that gets a bearer back ([`SpanEvent::Detached`]) knows it again by its
+/// type.
+pub trait Bearer: Any + Send {
     /// Takes the octets from the line and gives as many for the line. `from_line` and `to_line`
     /// have the same length, 1..=160; `to_line` holds nothing of use before.
     fn exchange(&mut self, from_line: &[u8], to_line: &mut [u8]);

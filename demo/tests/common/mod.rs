@@ -1,0 +1,151 @@
+//! What the system tests share.
+#![allow(dead_code)] // Each test program uses its part.
+
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+use trunkline_demo::network::{Layout, Network, get};
+
+/// Folder of the programs under test: that of this test program's profile.
+pub fn programs() -> PathBuf {
+    let mut folder = std::env::current_exe().expect("this program has a path");
+    folder.pop(); // deps
+    folder.pop();
+    let gateway = folder.join("trunkline-gateway");
+    assert!(gateway.exists(), "{} is missing: cargo build --workspace --bins", gateway.display());
+    folder
+}
+
+/// A system of its own for one test, on the loopback network `number`.
+pub fn system(number: u8, adjust: impl FnOnce(&mut Layout)) -> (Network, tempfile::TempDir) {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut layout = Layout::apart(folder.path(), &programs(), number);
+    layout.speech_s = 6;
+    adjust(&mut layout);
+    let network = match Network::start(layout) {
+        Ok(network) => network,
+        Err(error) => panic!("{error}"),
+    };
+    (network, folder)
+}
+
+/// Whether a foreign program is here. A machine without it skips the test aloud; CI must not.
+pub fn has(program: &str) -> bool {
+    let found = std::env::var_os("PATH")
+        .is_some_and(|path| std::env::split_paths(&path).any(|folder| folder.join(program).exists()));
+    if !found {
+        assert!(std::env::var_os("CI").is_none(), "{program} is not installed, and this is CI");
+        println!("skipped: {program} is not installed");
+    }
+    found
+}
+
+/// Waits until `condition` gives something; fails with `what` after `limit`.
+pub fn wait_for<T>(what: &str, limit: Duration, mut condition: impl FnMut() -> Option<T>) -> T {
+    let deadline = Instant::now() + limit;
+    loop {
+        if let Some(value) = condition() {
+            return value;
+        }
+        assert!(Instant::now() < deadline, "{what}: not within {limit:?}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+/// Status of a gateway.
+pub fn status(address: std::net::Ipv4Addr) -> Value {
+    get(&format!("http://{address}:9100/status")).expect("the gateway's status")
+}
+
+/// Waits until nothing of a call is left in a gateway.
+pub fn wait_idle(address: std::net::Ipv4Addr) {
+    wait_for("the gateway is idle", Duration::from_secs(10), || {
+        let status = status(address);
+        let calls = ["inquiring", "dialling", "alerting", "answered", "clearing"];
+        let idle = calls.iter().all(|phase| status["calls"][phase] == 0)
+            && status["media"]["legs"] == 0
+            && status["sip"]["open_legs"] == 0
+            && status["spans"][0]["channels"]["busy"] == 0;
+        idle.then_some(())
+    });
+}
+
+/// The calls that the exchange has seen.
+pub fn exchange_calls(network: &Network) -> Vec<Value> {
+    let calls = get(&format!("{}/calls", network.layout.exchange_http())).expect("calls");
+    calls.as_array().cloned().unwrap_or_default()
+}
+
+/// Waits until call `number` of the exchange is over.
+pub fn ended_call(network: &Network, number: u64) -> Value {
+    wait_for("the exchange's call is over", Duration::from_secs(30), || {
+        exchange_calls(network)
+            .into_iter()
+            .find(|call| call["call"] == number && call["state"] == "ended")
+    })
+}
+
+/// The call records that a gateway has written.
+pub fn records(network: &Network, gateway: char) -> Vec<Value> {
+    let path = network.layout.file(&format!("records-{gateway}.jsonl"));
+    std::fs::read_to_string(path)
+        .unwrap_or_default()
+        .lines()
+        .map(|line| serde_json::from_str(line).expect("a record is JSON"))
+        .collect()
+}
+
+/// A foreign program that is ended when the test ends.
+pub struct Peer(pub Child);
+
+impl Peer {
+    /// Starts it; what it prints goes to `log`.
+    pub fn start(command: &mut Command, log: &Path) -> Self {
+        let file = std::fs::File::create(log).expect("a log file");
+        let both = file.try_clone().expect("a second handle");
+        Self(command.stdin(Stdio::null()).stdout(file).stderr(both).spawn().expect("it starts"))
+    }
+
+    /// Waits for its end; true if it ended well.
+    pub fn succeeds(&mut self, limit: Duration) -> bool {
+        wait_for("the foreign program ends", limit, || self.0.try_wait().expect("a child"))
+            .success()
+    }
+}
+
+impl Drop for Peer {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// PESQ (ITU-T P.862.1, narrow band) of what was heard against what was said; both are WAV files.
+/// The part of `heard` that belongs to `said` begins at `delay_ms`.
+pub fn pesq(said: &Path, heard: &Path, delay_ms: f64) -> Option<f64> {
+    let Some(python) = std::env::var_os("PESQ_PYTHON") else {
+        assert!(std::env::var_os("CI").is_none(), "PESQ_PYTHON is not set, and this is CI");
+        println!("skipped: PESQ_PYTHON is not set (make test sets it)");
+        return None;
+    };
+    const SCORE: &str = "
+import sys, wave, numpy
+from pesq import pesq
+def samples(path):
+    with wave.open(path) as file:
+        return numpy.frombuffer(file.readframes(file.getnframes()), dtype='<i2')
+said, heard = samples(sys.argv[1]), samples(sys.argv[2])
+heard = heard[int(float(sys.argv[3]) * 8):][:len(said)]
+print(pesq(8000, said, heard, 'nb'))
+";
+    let output = Command::new(python)
+        .args(["-c", SCORE])
+        .args([said, heard])
+        .arg(delay_ms.max(0.0).to_string())
+        .output()
+        .expect("python runs");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    Some(String::from_utf8_lossy(&output.stdout).trim().parse().expect("a score"))
+}

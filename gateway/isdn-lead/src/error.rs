@@ -1,0 +1,67 @@
+//! What is wrong with frames, messages and requests.
+
+/// Why a frame or message was refused, or a request cannot be carried out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum IsdnError {
+    /// The frame ends inside its header.
+    #[error("frame of {octets} octets is too short")]
+    FrameTooShort {
+        /// Its length.
+        octets: usize,
+    },
+    /// The address is not that of the interface's one data link.
+    #[error("SAPI {sapi}, TEI {tei} is not this data link")]
+    OtherDataLink {
+        /// Service access point.
+        sapi: u8,
+        /// Terminal endpoint.
+        tei: u8,
+    },
+    /// The control field means nothing.
+    #[error("control field {control:#04x} is not defined")]
+    UndefinedControl {
+        /// Its first octet.
+        control: u8,
+    },
+    /// The information field is longer than N201.
+    #[error("information field of {octets} octets is too long")]
+    InformationTooLong {
+        /// Its length.
+        octets: usize,
+    },
+    /// The message is of another protocol than Q.931 call control.
+    #[error("protocol discriminator {discriminator:#04x} is not Q.931")]
+    OtherProtocol {
+        /// Protocol discriminator.
+        discriminator: u8,
+    },
+    /// The message ends inside an element or its header.
+    #[error("message ends at octet {offset}, inside element {element:#04x}")]
+    MessageTooShort {
+        /// Where.
+        offset: usize,
+        /// Identifier of the element, 0 in the header.
+        element: u8,
+    },
+    /// The call reference has a length that is not used.
+    #[error("call reference of {octets} octets")]
+    CallReference {
+        /// Its length.
+        octets: usize,
+    },
+    /// The data link is down.
+    #[error("the data link is down")]
+    LinkDown,
+    /// There is no such call.
+    #[error("no such call")]
+    NoSuchCall,
+    /// Every call reference is in use.
+    #[error("all call references are in use")]
+    NoCallReference,
+    /// The call is in no state for this request.
+    #[error("the request does not fit the call's state U/N{state}")]
+    WrongState {
+        /// State number of Q.931 §2.
+        state: u8,
+    },
+}

@@ -1,0 +1,124 @@
+//! Timers of Q.931 §9.
+
+use std::time::{Duration, Instant};
+
+/// A timer, by its name in the standard.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Timer {
+    /// T301: the called party is alerted.
+    T301,
+    /// T302: more digits are awaited (overlap receiving).
+    T302,
+    /// T303: SETUP was sent.
+    T303,
+    /// T304: digits are sent (overlap sending).
+    T304,
+    /// T305: DISCONNECT was sent.
+    T305,
+    /// T308: RELEASE was sent.
+    T308,
+    /// T309: the data link is down under an active call.
+    T309,
+    /// T310: CALL PROCEEDING was received.
+    T310,
+    /// T313: CONNECT was sent by the user.
+    T313,
+    /// T316: RESTART was sent.
+    T316,
+}
+
+/// How long the timers run. Defaults are those of Q.931 tables 9-1 and 9-2; where a range is
+/// given, the value that most networks use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs)] // The names are the standard's.
+pub struct Timers {
+    pub t301: Duration,
+    pub t302: Duration,
+    pub t303: Duration,
+    pub t304: Duration,
+    pub t305: Duration,
+    pub t308: Duration,
+    pub t309: Duration,
+    pub t310: Duration,
+    pub t313: Duration,
+    pub t316: Duration,
+}
+
+impl Default for Timers {
+    fn default() -> Self {
+        Self {
+            t301: Duration::from_secs(180),
+            t302: Duration::from_secs(15),
+            t303: Duration::from_secs(4),
+            t304: Duration::from_secs(20),
+            t305: Duration::from_secs(30),
+            t308: Duration::from_secs(4),
+            t309: Duration::from_secs(90),
+            t310: Duration::from_secs(40),
+            t313: Duration::from_secs(4),
+            t316: Duration::from_secs(120),
+        }
+    }
+}
+
+impl Timers {
+    /// How long a timer runs.
+    pub fn duration(&self, timer: Timer) -> Duration {
+        match timer {
+            Timer::T301 => self.t301,
+            Timer::T302 => self.t302,
+            Timer::T303 => self.t303,
+            Timer::T304 => self.t304,
+            Timer::T305 => self.t305,
+            Timer::T308 => self.t308,
+            Timer::T309 => self.t309,
+            Timer::T310 => self.t310,
+            Timer::T313 => self.t313,
+            Timer::T316 => self.t316,
+        }
+    }
+}
+
+/// The timers that run for one call: the one of its state, and T309 beside it.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Running {
+    state: Option<(Timer, Instant)>,
+    link: Option<Instant>,
+}
+
+impl Running {
+    pub(crate) fn start(&mut self, now: Instant, timer: Timer, timers: &Timers) {
+        let at = now + timers.duration(timer);
+        match timer {
+            Timer::T309 => self.link = Some(at),
+            _ => self.state = Some((timer, at)),
+        }
+    }
+
+    /// Stops the timer of the state.
+    pub(crate) fn stop(&mut self) {
+        self.state = None;
+    }
+
+    pub(crate) fn stop_t309(&mut self) {
+        self.link = None;
+    }
+
+    pub(crate) fn next_deadline(&self) -> Option<Instant> {
+        self.state.map(|(_, at)| at).into_iter().chain(self.link).min()
+    }
+
+    /// Takes a timer that has run out.
+    pub(crate) fn expired(&mut self, now: Instant) -> Option<Timer> {
+        if self.link.is_some_and(|at| at <= now) {
+            self.link = None;
+            return Some(Timer::T309);
+        }
+        let (timer, at) = self.state?;
+        if at > now {
+            return None;
+        }
+        self.state = None;
+        Some(timer)
+    }
+}

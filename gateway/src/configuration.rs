@@ -1,0 +1,515 @@
+//! The gateway's configuration: YAML, checked whole before a socket opens.
+//!
+//! [`File`] is the file as written, with defaults; [`Configuration`] is what the gateway runs on,
+//! with every name resolved. `trunkline-gateway check FILE` prints the former with all defaults
+//! filled in.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::net::{IpAddr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use trunkline_call::routing::{NumberType, PacketTarget, PrefixRoute, prefix_digits};
+use trunkline_call::trunk::{Hunting, TrunkGroup};
+use trunkline_number::{CountryProfile, Dialled, E164};
+use trunkline_program::{ConfigurationError, Source};
+
+/// The configuration file as written.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct File {
+    /// Name of this gateway in logs, records and metrics.
+    pub name: String,
+    /// SIP listeners.
+    pub sip: Sip,
+    /// Address of the HTTP server with /metrics, /status and /healthz.
+    pub http: SocketAddr,
+    /// RTP addresses and workers.
+    pub rtp: Rtp,
+    /// Codecs offered and accepted, best first.
+    #[serde(default = "default_codecs")]
+    pub codecs: Vec<CodecName>,
+    /// How numbers are dialled here.
+    #[serde(default)]
+    pub country: CountryProfile,
+    /// The directories asked for calls that come from the line.
+    #[serde(default)]
+    pub directory: Directory,
+    /// The E1 and T1 spans.
+    pub spans: Vec<SpanEntry>,
+    /// Trunk groups.
+    pub trunk_groups: Vec<TrunkGroupEntry>,
+    /// Which prefixes this gateway serves.
+    pub routes: Vec<RouteEntry>,
+    /// Phones that the line can call without registration.
+    #[serde(default)]
+    pub phones: Vec<PhoneEntry>,
+    /// Where call records go, one JSON object a line; none are written without it.
+    #[serde(default)]
+    pub records: Option<PathBuf>,
+    /// Limits.
+    #[serde(default)]
+    pub limits: Limits,
+}
+
+/// SIP listeners.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Sip {
+    /// UDP addresses.
+    #[serde(default)]
+    pub udp: Vec<SocketAddr>,
+    /// TCP addresses.
+    #[serde(default)]
+    pub tcp: Vec<SocketAddr>,
+    /// Numbers whose phones may register here.
+    #[serde(default)]
+    pub registrations: Vec<String>,
+}
+
+/// RTP addresses and workers.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Rtp {
+    /// Address that packets are sent from and received on.
+    pub address: IpAddr,
+    /// UDP ports for RTP and RTCP, `first-last`.
+    #[serde(default)]
+    pub ports: PortRange,
+    /// Packet back end; `auto` takes the best that works.
+    #[serde(default)]
+    pub back_end: BackEnd,
+    /// Cores that a media worker is pinned to; empty for one worker on every core.
+    #[serde(default)]
+    pub workers: Vec<usize>,
+    /// Packet time towards RTP, in ms: 10, 20, 30, 40 or 60.
+    #[serde(default = "default_ptime_ms")]
+    pub ptime_ms: u32,
+    /// A call whose RTP stays away so long is cleared, in s; 0 never.
+    #[serde(default = "default_rtp_timeout_s")]
+    pub timeout_s: u64,
+}
+
+/// A range of UDP ports, written `first-last`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PortRange {
+    /// First port, even.
+    pub first: u16,
+    /// Last port.
+    pub last: u16,
+}
+
+impl Default for PortRange {
+    fn default() -> Self {
+        Self { first: 20_000, last: 29_999 }
+    }
+}
+
+impl fmt::Display for PortRange {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}-{}", self.first, self.last)
+    }
+}
+
+impl Serialize for PortRange {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for PortRange {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        text.split_once('-')
+            .and_then(|(first, last)| {
+                let range =
+                    Self { first: first.trim().parse().ok()?, last: last.trim().parse().ok()? };
+                (range.first >= 1024 && range.first % 2 == 0 && range.last > range.first)
+                    .then_some(range)
+            })
+            .ok_or_else(|| {
+                serde::de::Error::custom(format!(
+                    "{text:?} is no port range: write first-last with an even first port from \
+                     1024 up, as in 20000-29999"
+                ))
+            })
+    }
+}
+
+/// Packet back end of the media workers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum BackEnd {
+    /// The best that works here.
+    #[default]
+    Auto,
+    /// io_uring.
+    IoUring,
+    /// epoll through mio.
+    Mio,
+}
+
+/// A codec by its name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CodecName {
+    /// G.711 A-law.
+    Pcma,
+    /// G.711 µ-law.
+    Pcmu,
+    /// Opus, narrow band.
+    Opus,
+}
+
+/// The directories.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Directory {
+    /// ENUM servers, asked in this order.
+    #[serde(default)]
+    pub servers: Vec<SocketAddr>,
+    /// Domain below which numbers are looked up.
+    #[serde(default = "default_apex")]
+    pub apex: String,
+}
+
+impl Default for Directory {
+    fn default() -> Self {
+        Self { servers: Vec::new(), apex: default_apex() }
+    }
+}
+
+/// A span.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct SpanEntry {
+    /// Name in logs, metrics and trunk groups.
+    pub name: String,
+    /// What carries the span.
+    pub line: LineEntry,
+    /// Side of the PRI that this gateway takes.
+    #[serde(default)]
+    pub side: Side,
+    /// Core that the span's thread is pinned to.
+    #[serde(default)]
+    pub core: Option<usize>,
+}
+
+/// What carries a span.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, rename_all = "snake_case")]
+pub enum LineEntry {
+    /// TDM over Ethernet frames in UDP datagrams.
+    Tdmoe {
+        /// Our UDP address.
+        local: SocketAddr,
+        /// The other end's UDP address.
+        remote: SocketAddr,
+        /// Who paces the line.
+        #[serde(default)]
+        clock: Clock,
+    },
+}
+
+/// Who paces a line.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Clock {
+    /// The other end; we answer frame by frame.
+    #[default]
+    Line,
+    /// This host's clock.
+    Internal,
+}
+
+/// Side of a primary rate interface.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Side {
+    /// User side (TE, CPE).
+    #[default]
+    User,
+    /// Network side (NT).
+    Network,
+}
+
+/// A trunk group.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct TrunkGroupEntry {
+    /// Name in routes.
+    pub name: String,
+    /// Names of its spans, in hunting order.
+    pub spans: Vec<String>,
+    /// Order of hunting for a B channel.
+    #[serde(default)]
+    pub hunting: Hunting,
+}
+
+/// A prefix that this gateway serves.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct RouteEntry {
+    /// `+` and leading E.164 digits, or an area code with trunk prefix (`03`).
+    pub prefix: String,
+    /// Trunk groups that lead there, first choice first.
+    pub trunk_groups: Vec<String>,
+    /// How the called number is written towards the line.
+    #[serde(default)]
+    pub called_as: NumberType,
+}
+
+/// A phone that the line can call.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct PhoneEntry {
+    /// Its number.
+    pub number: String,
+    /// Its SIP URI.
+    pub uri: String,
+}
+
+/// Limits.
+#[derive(Clone, Copy, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Limits {
+    /// Calls at a time; more are refused with 503.
+    pub calls: usize,
+    /// Longest time from offer to answer, in s.
+    pub setup_s: u64,
+    /// Longest time that SIGTERM waits for calls to end, in s.
+    pub drain_s: u64,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { calls: 10_000, setup_s: 200, drain_s: 30 }
+    }
+}
+
+fn default_codecs() -> Vec<CodecName> {
+    vec![CodecName::Pcma, CodecName::Pcmu, CodecName::Opus]
+}
+
+fn default_ptime_ms() -> u32 {
+    20
+}
+
+fn default_rtp_timeout_s() -> u64 {
+    60
+}
+
+fn default_apex() -> String {
+    "e164.arpa".to_owned()
+}
+
+/// A configuration that was checked, with names resolved.
+#[derive(Clone, Debug)]
+pub struct Configuration {
+    /// The file with all defaults.
+    pub file: File,
+    /// Trunk groups with span indices.
+    pub trunk_groups: Vec<TrunkGroup>,
+    /// Routes with E.164 prefixes.
+    pub routes: Vec<PrefixRoute>,
+    /// Phones with E.164 numbers.
+    pub phones: Vec<(E164, PacketTarget)>,
+    /// Numbers whose phones may register.
+    pub registrations: Vec<E164>,
+}
+
+impl Configuration {
+    /// Reads and checks a file.
+    pub fn read(path: &Path) -> Result<Self, ConfigurationError> {
+        let (file, source) = Source::read::<File>(path)?;
+        Self::check(file, &source)
+    }
+
+    /// Checks what the file means: names, numbers and addresses that must fit one another.
+    pub fn check(file: File, source: &Source) -> Result<Self, ConfigurationError> {
+        if file.name.is_empty() {
+            return Err(source.error("name", "is empty", "name the gateway, as in gateway-a"));
+        }
+        if file.sip.udp.is_empty() && file.sip.tcp.is_empty() {
+            let remedy = "list at least one address under sip.udp or sip.tcp";
+            return Err(source.error("sip", "has no listener", remedy));
+        }
+        for (key, addresses) in [("sip.udp", &file.sip.udp), ("sip.tcp", &file.sip.tcp)] {
+            for (place, address) in addresses.iter().enumerate() {
+                if address.ip().is_unspecified() {
+                    return Err(source.error(
+                        &format!("{key}.{place}"),
+                        format!("{address} is no address that a peer could answer to"),
+                        "write the address of the interface that peers reach",
+                    ));
+                }
+            }
+        }
+        if file.rtp.address.is_unspecified() {
+            return Err(source.error(
+                "rtp.address",
+                format!("{} is no address that a peer could send to", file.rtp.address),
+                "write the address of the interface that carries RTP",
+            ));
+        }
+        if !matches!(file.rtp.ptime_ms, 10 | 20 | 30 | 40 | 60) {
+            return Err(source.error(
+                "rtp.ptime_ms",
+                format!("{} ms is no packet time", file.rtp.ptime_ms),
+                "write 10, 20, 30, 40 or 60",
+            ));
+        }
+        if file.codecs.is_empty() {
+            return Err(source.error("codecs", "is empty", "list pcma, pcmu or opus"));
+        }
+        check_spans(&file, source)?;
+        let trunk_groups = trunk_groups(&file, source)?;
+        let routes = routes(&file, source)?;
+        let phones = file
+            .phones
+            .iter()
+            .enumerate()
+            .map(|(place, phone)| {
+                let key = format!("phones.{place}.number");
+                let number = e164(&phone.number, &file.country, source, &key)?;
+                Ok((number, PacketTarget(phone.uri.clone())))
+            })
+            .collect::<Result<Vec<_>, ConfigurationError>>()?;
+        let registrations = file
+            .sip
+            .registrations
+            .iter()
+            .enumerate()
+            .map(|(place, number)| {
+                e164(number, &file.country, source, &format!("sip.registrations.{place}"))
+            })
+            .collect::<Result<Vec<_>, ConfigurationError>>()?;
+        Ok(Self { file, trunk_groups, routes, phones, registrations })
+    }
+
+    /// The file with all its defaults, as YAML.
+    pub fn to_yaml(&self) -> String {
+        serde_yaml::to_string(&self.file).expect("what was read can be written")
+    }
+
+    /// Longest time from offer to answer.
+    pub fn setup_max(&self) -> Duration {
+        Duration::from_secs(self.file.limits.setup_s)
+    }
+}
+
+fn check_spans(file: &File, source: &Source) -> Result<(), ConfigurationError> {
+    let mut names = BTreeMap::new();
+    let mut locals = BTreeMap::new();
+    for (place, span) in file.spans.iter().enumerate() {
+        if let Some(other) = names.insert(&span.name, place) {
+            return Err(source.error(
+                &format!("spans.{place}.name"),
+                format!("{:?} is the name of span {other} too", span.name),
+                "give each span its own name",
+            ));
+        }
+        let LineEntry::Tdmoe { local, .. } = &span.line;
+        if let Some(other) = locals.insert(local, place) {
+            return Err(source.error(
+                &format!("spans.{place}.line.tdmoe.local"),
+                format!("{local} is used by span {other} too"),
+                "give each span its own UDP port",
+            ));
+        }
+    }
+    Ok(())
+}
+
+fn trunk_groups(file: &File, source: &Source) -> Result<Vec<TrunkGroup>, ConfigurationError> {
+    let mut groups: Vec<TrunkGroup> = Vec::new();
+    for (place, group) in file.trunk_groups.iter().enumerate() {
+        if groups.iter().any(|known| known.name == group.name) {
+            return Err(source.error(
+                &format!("trunk_groups.{place}.name"),
+                format!("{:?} is used twice", group.name),
+                "give each trunk group its own name",
+            ));
+        }
+        let spans = group
+            .spans
+            .iter()
+            .enumerate()
+            .map(|(item, name)| {
+                file.spans.iter().position(|span| span.name == *name).ok_or_else(|| {
+                    source.error(
+                        &format!("trunk_groups.{place}.spans.{item}"),
+                        format!("there is no span named {name:?}"),
+                        format!("name one of: {}", names(file.spans.iter().map(|span| &span.name))),
+                    )
+                })
+            })
+            .collect::<Result<Vec<_>, _>>()?;
+        if spans.is_empty() {
+            let key = format!("trunk_groups.{place}.spans");
+            return Err(source.error(&key, "is empty", "list the names of its spans"));
+        }
+        groups.push(TrunkGroup { name: group.name.clone(), spans, hunting: group.hunting });
+    }
+    Ok(groups)
+}
+
+fn routes(file: &File, source: &Source) -> Result<Vec<PrefixRoute>, ConfigurationError> {
+    let mut routes: Vec<PrefixRoute> = Vec::new();
+    for (place, route) in file.routes.iter().enumerate() {
+        let key = format!("routes.{place}.prefix");
+        let prefix = prefix_digits(&route.prefix, &file.country).ok_or_else(|| {
+            source.error(
+                &key,
+                format!("{:?} is no prefix", route.prefix),
+                "write + and leading digits with the country code (+813), or an area code (03)",
+            )
+        })?;
+        if routes.iter().any(|known| known.prefix == prefix) {
+            return Err(source.error(
+                &key,
+                format!("{:?} (+{prefix}) is routed twice", route.prefix),
+                "put all trunk groups of a prefix into one entry",
+            ));
+        }
+        for (item, name) in route.trunk_groups.iter().enumerate() {
+            if !file.trunk_groups.iter().any(|group| group.name == *name) {
+                return Err(source.error(
+                    &format!("routes.{place}.trunk_groups.{item}"),
+                    format!("there is no trunk group named {name:?}"),
+                    format!(
+                        "name one of: {}",
+                        names(file.trunk_groups.iter().map(|group| &group.name))
+                    ),
+                ));
+            }
+        }
+        routes.push(PrefixRoute {
+            prefix,
+            trunk_groups: route.trunk_groups.clone(),
+            number_type: route.called_as,
+        });
+    }
+    Ok(routes)
+}
+
+fn e164(
+    text: &str,
+    profile: &CountryProfile,
+    source: &Source,
+    key: &str,
+) -> Result<E164, ConfigurationError> {
+    let remedy = "write a whole number, as in 03-3333-1234 or +81333331234";
+    match Dialled::parse(text, profile) {
+        Ok(Dialled::E164(number)) => Ok(number),
+        Ok(_) => Err(source.error(key, format!("{text:?} is a short code"), remedy)),
+        Err(error) => Err(source.error(key, error.to_string(), remedy)),
+    }
+}
+
+fn names<'a>(names: impl Iterator<Item = &'a String>) -> String {
+    let names: Vec<&str> = names.map(String::as_str).collect();
+    if names.is_empty() { "(none is configured)".to_owned() } else { names.join(", ") }
+}

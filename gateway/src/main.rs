@@ -1,0 +1,75 @@
+//! `trunkline-gateway`: the media gateway between SIP and E1/T1.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use trunkline_gateway::configuration::Configuration;
+use trunkline_program::LogFormat;
+
+/// The media gateway between SIP and E1/T1.
+#[derive(Parser)]
+#[command(version)]
+struct Arguments {
+    /// How log lines are written.
+    #[arg(long, value_enum, default_value = "text", global = true)]
+    log: LogFormat,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Runs the gateway until SIGTERM or SIGINT, which drains it.
+    Run {
+        /// The configuration.
+        file: PathBuf,
+    },
+    /// Prints the effective configuration, or what is wrong with it.
+    Check {
+        /// The configuration.
+        file: PathBuf,
+    },
+    /// Prints how Q.850 causes become SIP statuses and back.
+    Causes,
+}
+
+/// Exit status for a configuration that cannot be used.
+const BAD_CONFIGURATION: u8 = 2;
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    match arguments.command {
+        Command::Run { file } => {
+            trunkline_program::log::start(arguments.log);
+            let configuration = match Configuration::read(&file) {
+                Ok(configuration) => configuration,
+                Err(error) => {
+                    tracing::error!("{error}");
+                    return ExitCode::from(BAD_CONFIGURATION);
+                }
+            };
+            match trunkline_gateway::run(configuration) {
+                Ok(()) => ExitCode::SUCCESS,
+                Err(error) => {
+                    tracing::error!("{error}");
+                    ExitCode::FAILURE
+                }
+            }
+        }
+        Command::Check { file } => match Configuration::read(&file) {
+            Ok(configuration) => {
+                print!("{}", configuration.to_yaml());
+                ExitCode::SUCCESS
+            }
+            Err(error) => {
+                eprintln!("{error}");
+                ExitCode::from(BAD_CONFIGURATION)
+            }
+        },
+        Command::Causes => {
+            print!("{}", trunkline_gateway::cause_tables());
+            ExitCode::SUCCESS
+        }
+    }
+}

@@ -1,0 +1,178 @@
+//! Prometheus exposition of the [`Status`].
+//!
+//! The registry is filled at scrape time from the counters that the workers, spans and call
+//! control keep for themselves: nothing is counted twice, and no packet touches a shared counter.
+
+use prometheus::{Encoder, IntCounterVec, IntGaugeVec, Opts, Registry, TextEncoder};
+
+use crate::status::Status;
+
+/// The metrics page.
+pub fn render(status: &Status) -> String {
+    let page = Page { registry: Registry::new() };
+    let info = page.gauge(
+        "trunkline_gateway_info",
+        "The gateway and its packet back end.",
+        &["name", "back_end"],
+    );
+    info.with_label_values(&[status.name.as_str(), status.media.back_end]).set(1);
+    page.gauge("trunkline_gateway_draining", "1 while no new calls are taken.", &[])
+        .with_label_values::<&str>(&[])
+        .set(i64::from(status.draining));
+    calls(&page, status);
+    spans(&page, status);
+    page.counters(
+        "trunkline_enum_answers_total",
+        "Answers of the directory, by result.",
+        "result",
+        status.inquiries.iter().map(|(result, count)| (*result, *count)),
+    );
+    sip(&page, status);
+    media(&page, status);
+    page.counters(
+        "trunkline_call_records_total",
+        "Call records, by what became of them.",
+        "outcome",
+        [("written", status.records.written), ("lost", status.records.lost)],
+    );
+    page.text()
+}
+
+fn calls(page: &Page, status: &Status) {
+    let by_phase = page.gauge("trunkline_calls", "Calls, by phase.", &["phase"]);
+    for (phase, count) in [
+        ("inquiring", status.calls.inquiring),
+        ("dialling", status.calls.dialling),
+        ("alerting", status.calls.alerting),
+        ("answered", status.calls.answered),
+        ("clearing", status.calls.clearing),
+    ] {
+        by_phase.with_label_values(&[phase]).set(count as i64);
+    }
+    page.counters(
+        "trunkline_calls_offered_total",
+        "Calls offered, by the side they came from.",
+        "from",
+        status.calls.offered.iter().map(|(side, count)| (*side, *count)),
+    );
+    let ended =
+        page.counter("trunkline_calls_ended_total", "Calls ended, by Q.850 cause.", &["cause"]);
+    for (cause, count) in &status.calls.ended_by_cause {
+        ended.with_label_values(&[cause.to_string().as_str()]).inc_by(*count);
+    }
+}
+
+fn spans(page: &Page, status: &Status) {
+    let alarm = page.gauge(
+        "trunkline_span_alarm",
+        "1 for the alarm that a span is in.",
+        &["span", "alarm"],
+    );
+    let link =
+        page.gauge("trunkline_data_link_up", "1 while the D channel's data link is up.", &["span"]);
+    let channels = page.gauge("trunkline_b_channels", "B channels, by state.", &["span", "state"]);
+    let events =
+        page.counter("trunkline_span_events_total", "What happened on a span.", &["span", "event"]);
+    for span in &status.spans {
+        let name = span.name.as_str();
+        for known in ["none", "red", "yellow"] {
+            alarm.with_label_values(&[name, known]).set(i64::from(known == span.alarm));
+        }
+        link.with_label_values(&[name]).set(i64::from(span.data_link_up));
+        for (state, count) in [
+            ("idle", span.channels.idle),
+            ("busy", span.channels.busy),
+            ("out_of_service", span.channels.out_of_service),
+        ] {
+            channels.with_label_values(&[name, state]).set(count as i64);
+        }
+        for (event, count) in &span.counters {
+            events.with_label_values(&[name, event]).inc_by(*count);
+        }
+    }
+}
+
+fn sip(page: &Page, status: &Status) {
+    let held = page.gauge("trunkline_sip_held", "What the SIP stack holds now.", &["what"]);
+    held.with_label_values(&["legs"]).set(status.sip.open_legs as i64);
+    held.with_label_values(&["dialogs"]).set(status.sip.dialogs as i64);
+    page.counters(
+        "trunkline_sip_messages_total",
+        "SIP messages, by what was done with them.",
+        "outcome",
+        [("received", status.sip.messages_received)],
+    );
+    page.counters(
+        "trunkline_sip_refused_total",
+        "SIP messages refused before they reached a call, by reason.",
+        "reason",
+        status.sip.refused.iter().map(|(reason, count)| (*reason, *count)),
+    );
+}
+
+fn media(page: &Page, status: &Status) {
+    page.gauge("trunkline_rtp_legs", "RTP legs that live now.", &[])
+        .with_label_values::<&str>(&[])
+        .set(status.media.legs as i64);
+    page.counters(
+        "trunkline_rtp_total",
+        "What the media plane did, in packets, octets or samples as the name says.",
+        "what",
+        status.media.counters.iter().map(|(what, count)| (*what, *count)),
+    );
+    page.counters(
+        "trunkline_rtp_dropped_total",
+        "RTP and RTCP packets dropped, by reason.",
+        "reason",
+        status.media.drops.iter().map(|(reason, count)| (*reason, *count)),
+    );
+    let ticks = page.counter(
+        "trunkline_media_ticks_total",
+        "Ticks of the media workers, by lateness at most so many µs.",
+        &["late_us"],
+    );
+    for (bound_us, count) in &status.media.tick_lateness {
+        let bound = bound_us.map_or("+Inf".to_owned(), |bound| bound.to_string());
+        ticks.with_label_values(&[bound.as_str()]).inc_by(*count);
+    }
+}
+
+/// A registry that is filled once and written out.
+struct Page {
+    registry: Registry,
+}
+
+impl Page {
+    fn gauge(&self, name: &str, help: &str, labels: &[&str]) -> IntGaugeVec {
+        let metric = IntGaugeVec::new(Opts::new(name, help), labels).expect("names are constant");
+        self.registry.register(Box::new(metric.clone())).expect("names differ");
+        metric
+    }
+
+    fn counter(&self, name: &str, help: &str, labels: &[&str]) -> prometheus::IntCounterVec {
+        let metric = IntCounterVec::new(Opts::new(name, help), labels).expect("names are constant");
+        self.registry.register(Box::new(metric.clone())).expect("names differ");
+        metric
+    }
+
+    fn counters<'a>(
+        &self,
+        name: &str,
+        help: &str,
+        label: &str,
+        values: impl IntoIterator<Item = (&'a str, u64)>,
+    ) {
+        let metric = self.counter(name, help, &[label]);
+        for (value, count) in values {
+            metric.with_label_values(&[value]).inc_by(count);
+        }
+    }
+
+    fn text(&self) -> String {
+        let mut text = Vec::new();
+        TextEncoder::new()
+            .encode(&self.registry.gather(), &mut text)
+            .expect("writing to memory does not fail");
+        String::from_utf8(text).expect("the exposition is text")
+    }
+}

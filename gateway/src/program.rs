@@ -1,0 +1,227 @@
+//! Start and stop of the gateway.
+
+use std::time::{Duration, Instant};
+
+use tokio::sync::mpsc;
+use trunkline_call::CallControl;
+use trunkline_call::control::Limits;
+use trunkline_call::routing::Routing;
+use trunkline_call::trunk::Trunks;
+use trunkline_directory::client::{BadApex, EnumResolver, ResolverSettings};
+use trunkline_media::packet_io::Backend;
+use trunkline_media::{Media, MediaConfig, MediaError};
+use trunkline_program::signal::{Request, Signals};
+use trunkline_rtp::codec::Codec;
+use trunkline_sip::{Endpoint, EndpointConfig, SipError};
+
+use crate::configuration::{BackEnd, CodecName, Configuration};
+use crate::http;
+use crate::journal::Journal;
+use crate::switch::Switch;
+use crate::switch::lines::{Lines, SpanError};
+use crate::switch::voice::{Voice, VoiceSettings};
+
+/// Longest time for the last call to be cleared after draining.
+const CLEARING_MAX: Duration = Duration::from_secs(5);
+
+/// Threads of the control plane: signalling, HTTP, look-ups.
+const CONTROL_THREADS: usize = 2;
+
+/// Why the gateway does not run.
+#[derive(Debug, thiserror::Error)]
+pub enum GatewayError {
+    /// The system refused something.
+    #[error("{what}: {error}")]
+    System {
+        /// What was tried.
+        what: String,
+        /// What went wrong.
+        error: std::io::Error,
+    },
+    /// SIP cannot be started.
+    #[error(transparent)]
+    Sip(#[from] SipError),
+    /// A span cannot be started.
+    #[error(transparent)]
+    Span(#[from] SpanError),
+    /// The media plane cannot be started.
+    #[error(transparent)]
+    Media(#[from] MediaError),
+    /// The directory's domain is none.
+    #[error("directory.apex: {0}")]
+    Apex(#[from] BadApex),
+}
+
+fn system(what: impl Into<String>) -> impl FnOnce(std::io::Error) -> GatewayError {
+    let what = what.into();
+    move |error| GatewayError::System { what, error }
+}
+
+/// Runs the gateway until SIGTERM or SIGINT: the first drains it, a second ends it at once.
+pub fn run(configuration: Configuration) -> Result<(), GatewayError> {
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(CONTROL_THREADS)
+        .thread_name("control")
+        .enable_all()
+        .build()
+        .map_err(system("control threads"))?
+        .block_on(serve(configuration))
+}
+
+async fn serve(configuration: Configuration) -> Result<(), GatewayError> {
+    let file = &configuration.file;
+    let mut signals = Signals::catch().map_err(system("signals"))?;
+    let media = start_media(&configuration)?;
+    let mut media_events = media.events().expect("nobody else asked for them");
+    tracing::info!(back_end = %media.backend(), "media plane up");
+    let voice = Voice::new(
+        media,
+        VoiceSettings {
+            address: file.rtp.address,
+            codecs: file.codecs.iter().map(|codec| codec_of(*codec)).collect(),
+            ptime_ms: file.rtp.ptime_ms as u16,
+            cname: file.name.clone(),
+        },
+    );
+    let (endpoint, mut sip_events) = Endpoint::start(EndpointConfig {
+        udp: file.sip.udp.clone(),
+        tcp: file.sip.tcp.clone(),
+        user_agent: "Trunkline".to_owned(),
+        max_legs: 2 * file.limits.calls,
+        registrar_users: file.sip.registrations.clone(),
+        ..EndpointConfig::default()
+    })
+    .await?;
+    let listener = http::bind(file.http).await.map_err(system(format!("HTTP at {}", file.http)))?;
+    let journal = match &file.records {
+        Some(path) => {
+            let what = format!("call records in {}", path.display());
+            Some(Journal::open(path).map_err(system(what))?)
+        }
+        None => None,
+    };
+    let resolver = EnumResolver::new(ResolverSettings {
+        servers: file.directory.servers.clone(),
+        apex: file.directory.apex.clone(),
+        ..ResolverSettings::default()
+    })?;
+    let (span_sender, mut span_events) = mpsc::channel(1_024);
+    let lines = Lines::start(&file.spans, &span_sender)?;
+    let control = call_control(&configuration, &lines);
+    let (inquiry_sender, mut inquiries) = mpsc::channel(1_024);
+    let (query_sender, mut queries) = mpsc::channel(16);
+    let http = tokio::spawn(http::serve(listener, query_sender));
+    let drain_max = Duration::from_secs(file.limits.drain_s);
+    tracing::info!(
+        gateway = %file.name,
+        udp = ?endpoint.udp_addresses(),
+        tcp = ?endpoint.tcp_addresses(),
+        spans = file.spans.len(),
+        "gateway up"
+    );
+    let mut switch = Switch::new(
+        configuration.clone(),
+        control,
+        endpoint,
+        lines,
+        voice,
+        resolver,
+        inquiry_sender,
+        journal,
+    );
+    // When the program stops waiting for calls, and when it stops waiting for their end.
+    let mut drain_until: Option<Instant> = None;
+    let mut end_at: Option<Instant> = None;
+    loop {
+        if drain_until.is_some() && switch.is_idle() {
+            break;
+        }
+        let deadline = switch.next_deadline().into_iter().chain(drain_until).chain(end_at).min();
+        let timer = async {
+            match deadline {
+                Some(at) => tokio::time::sleep_until(at.into()).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            Some(event) = sip_events.next() => switch.sip_event(event),
+            Some((span, event)) = span_events.recv() => switch.span_event(span, event),
+            Some(event) = media_events.recv() => switch.media_event(event),
+            Some((call, reply)) = inquiries.recv() => switch.inquiry_answered(call, reply),
+            Some(query) = queries.recv() => {
+                // Whoever asked may have gone.
+                let _ = query.send(switch.status());
+            }
+            () = timer => switch.timeout(),
+            signal = signals.next() => match signal {
+                Request::End => {
+                    let again = drain_until.is_some();
+                    let wait = if again { Duration::ZERO } else { drain_max };
+                    drain_until = Some(Instant::now() + wait);
+                    switch.drain();
+                }
+                Request::Reload => {
+                    tracing::warn!("a gateway's configuration is read at its start only");
+                }
+            },
+        }
+        let now = Instant::now();
+        if end_at.is_none() && drain_until.is_some_and(|until| until <= now) {
+            switch.clear_all();
+            end_at = Some(now + CLEARING_MAX);
+        }
+        if end_at.is_some_and(|at| at <= now) {
+            tracing::warn!("calls were left at the end");
+            break;
+        }
+    }
+    http.abort();
+    // The statistics of the last legs are still to come.
+    let last = tokio::time::Instant::now() + Duration::from_millis(200);
+    while let Ok(Some(event)) = tokio::time::timeout_at(last, media_events.recv()).await {
+        switch.media_event(event);
+    }
+    switch.end().await;
+    tracing::info!("gateway down");
+    Ok(())
+}
+
+fn start_media(configuration: &Configuration) -> Result<Media, MediaError> {
+    let rtp = &configuration.file.rtp;
+    Media::start(MediaConfig {
+        cores: rtp.workers.clone(),
+        backend: match rtp.back_end {
+            BackEnd::Auto => None,
+            BackEnd::IoUring => Some(Backend::IoUring),
+            BackEnd::Mio => Some(Backend::Mio),
+        },
+        rtp_ports: rtp.ports.first..=rtp.ports.last,
+        rtp_timeout: Duration::from_secs(rtp.timeout_s),
+        ..MediaConfig::default()
+    })
+}
+
+fn codec_of(name: CodecName) -> Codec {
+    match name {
+        CodecName::Pcma => Codec::Pcma,
+        CodecName::Pcmu => Codec::Pcmu,
+        CodecName::Opus => Codec::opus_telephony(),
+    }
+}
+
+fn call_control(configuration: &Configuration, lines: &Lines) -> CallControl {
+    let mut trunks = Trunks::default();
+    for channels in lines.b_channels() {
+        trunks.add_span(channels.iter().copied());
+    }
+    for group in &configuration.trunk_groups {
+        trunks.add_group(group.clone());
+    }
+    let file = &configuration.file;
+    let mut routing = Routing::new(file.country.clone(), configuration.routes.clone());
+    for (number, target) in &configuration.phones {
+        routing.set_phone(*number, Some(target.clone()));
+    }
+    let limits = Limits { calls_max: file.limits.calls, setup_max: configuration.setup_max() };
+    CallControl::new(routing, trunks, limits)
+}

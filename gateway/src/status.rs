@@ -1,0 +1,129 @@
+//! The gateway's status: what /status shows, and what the metrics are made from.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+use trunkline_call::control::CallCount;
+use trunkline_call::trunk::ChannelCount;
+
+/// Everything an operator asks about, at one moment.
+#[derive(Clone, Debug, Serialize)]
+pub struct Status {
+    /// Name of the gateway.
+    pub name: String,
+    /// No new calls are taken.
+    pub draining: bool,
+    /// Calls by phase.
+    pub calls: Calls,
+    /// The spans.
+    pub spans: Vec<SpanStatus>,
+    /// Answers of the directory by result, since the start.
+    pub inquiries: BTreeMap<&'static str, u64>,
+    /// SIP.
+    pub sip: SipStatus,
+    /// The media plane.
+    pub media: MediaStatus,
+    /// Call records.
+    pub records: RecordStatus,
+}
+
+/// Calls.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct Calls {
+    /// Waiting for the directory.
+    pub inquiring: usize,
+    /// Dialled.
+    pub dialling: usize,
+    /// Ringing.
+    pub alerting: usize,
+    /// Talking.
+    pub answered: usize,
+    /// Ending.
+    pub clearing: usize,
+    /// Offered since the start, by the side they came from.
+    pub offered: BTreeMap<&'static str, u64>,
+    /// Ended since the start, by Q.850 cause.
+    pub ended_by_cause: BTreeMap<u8, u64>,
+}
+
+impl Calls {
+    /// Takes over how many calls are in which phase now.
+    pub fn set_phases(&mut self, count: CallCount) {
+        self.inquiring = count.inquiring;
+        self.dialling = count.dialling;
+        self.alerting = count.alerting;
+        self.answered = count.answered;
+        self.clearing = count.clearing;
+    }
+}
+
+/// A span.
+#[derive(Clone, Debug, Serialize)]
+pub struct SpanStatus {
+    /// Name in the configuration.
+    pub name: String,
+    /// Alarms: none, red, yellow.
+    pub alarm: &'static str,
+    /// The D channel's data link is established.
+    pub data_link_up: bool,
+    /// New calls may use it.
+    pub in_service: bool,
+    /// B channels by state.
+    pub channels: Channels,
+    /// Counters since the start.
+    pub counters: BTreeMap<&'static str, u64>,
+}
+
+/// B channels of a span by state.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct Channels {
+    /// Free.
+    pub idle: usize,
+    /// In a call.
+    pub busy: usize,
+    /// Free on a span that is out of service.
+    pub out_of_service: usize,
+}
+
+impl From<ChannelCount> for Channels {
+    fn from(count: ChannelCount) -> Self {
+        Self { idle: count.idle, busy: count.busy, out_of_service: count.out_of_service }
+    }
+}
+
+/// SIP.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct SipStatus {
+    /// Legs that live now.
+    pub open_legs: usize,
+    /// Dialogs that the stack holds now.
+    pub dialogs: usize,
+    /// Messages received.
+    pub messages_received: u64,
+    /// Messages refused by the screen, by reason.
+    pub refused: BTreeMap<&'static str, u64>,
+}
+
+/// The media plane.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct MediaStatus {
+    /// Packet back end in use.
+    pub back_end: &'static str,
+    /// RTP legs that live now.
+    pub legs: usize,
+    /// Counters since the start, all workers together.
+    pub counters: BTreeMap<&'static str, u64>,
+    /// Packets dropped since the start, by reason.
+    pub drops: BTreeMap<&'static str, u64>,
+    /// Ticks by lateness: upper bound in µs (the last without) and how many ticks.
+    pub tick_lateness: Vec<(Option<u64>, u64)>,
+}
+
+/// Call records.
+#[derive(Clone, Copy, Debug, Default, Serialize)]
+pub struct RecordStatus {
+    /// Written.
+    pub written: u64,
+    /// Lost.
+    pub lost: u64,
+}

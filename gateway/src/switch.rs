@@ -1,0 +1,803 @@
+//! The gateway's one control task: ties SIP, the lines and the media plane to call control.
+//!
+//! Every event of a leg becomes a call of [`CallControl`]'s methods, every [`Action`] that comes
+//! out becomes a SIP message, a Q.931 request or a command to the media plane. The subjects are in
+//! files of their own: [`packet_legs`] (SIP), [`lines`] (spans), [`voice`] (media), [`records`]
+//! (call records).
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::sync::mpsc;
+use trunkline_call::control::{InquiryReply, LineOffer, Release};
+use trunkline_call::interworking::cause_text;
+use trunkline_call::record::CallRecord;
+use trunkline_call::routing::{LineNumber, NumberType, PacketTarget};
+use trunkline_call::trunk::{BChannel, SpanIndex};
+use trunkline_call::{Action, CallControl, CallId, LegId};
+use trunkline_directory::client::{EnumResolver, Resolution};
+use trunkline_isdn::{Indication, Output, Presentation, Request, Setup};
+use trunkline_media::{MediaEvent, MediaEventKind};
+use trunkline_number::E164;
+use trunkline_sip::{Endpoint, Event as SipEvent, IncomingInvite, OutgoingInvite, Uri};
+use trunkline_tdm::SpanEvent;
+
+use crate::configuration::Configuration;
+use crate::journal::Journal;
+use crate::status::{Calls, Status};
+use crate::wall_clock::WallClock;
+
+pub mod lines;
+pub mod packet_legs;
+pub mod records;
+mod report;
+pub mod voice;
+
+use lines::{LineLeg, Lines, calling_number, is_from_user, line_number};
+use packet_legs::{PacketLeg, PacketLegs, names_a_number, offer_of, release_of_failure};
+use records::Records;
+use voice::{OnTimeslot, Voice};
+
+/// Cause of a call whose session description has nothing in common with us (Q.850 65).
+const BEARER_NOT_IMPLEMENTED: u8 = 65;
+
+/// Cause of a call that the media plane has no room for (Q.850 42).
+const CONGESTION: u8 = 42;
+
+/// Longest time for the last BYE to be answered when the program ends.
+const SHUTDOWN_MAX: Duration = Duration::from_secs(2);
+
+/// What the log and the records say of a call.
+#[derive(Clone, Debug)]
+struct CallName {
+    /// Finds every log line of the call.
+    name: String,
+    /// The called number.
+    number: Option<E164>,
+}
+
+/// The control task's state.
+pub struct Switch {
+    configuration: Configuration,
+    clock: WallClock,
+    control: CallControl,
+    endpoint: Endpoint,
+    packets: PacketLegs,
+    lines: Lines,
+    voice: Voice,
+    resolver: Arc<EnumResolver>,
+    inquiries: mpsc::Sender<(CallId, InquiryReply)>,
+    names: HashMap<CallId, CallName>,
+    records: Records,
+    journal: Option<Journal>,
+    calls: Calls,
+    inquiry_results: BTreeMap<&'static str, u64>,
+    draining: bool,
+}
+
+impl Switch {
+    /// A switch whose parts are started already.
+    #[allow(clippy::too_many_arguments)] // Each is a part that it ties together.
+    pub fn new(
+        configuration: Configuration,
+        control: CallControl,
+        endpoint: Endpoint,
+        lines: Lines,
+        voice: Voice,
+        resolver: EnumResolver,
+        inquiries: mpsc::Sender<(CallId, InquiryReply)>,
+        journal: Option<Journal>,
+    ) -> Self {
+        endpoint.set_in_service(false);
+        Self {
+            configuration,
+            clock: WallClock::start(),
+            control,
+            endpoint,
+            packets: PacketLegs::default(),
+            lines,
+            voice,
+            resolver: Arc::new(resolver),
+            inquiries,
+            names: HashMap::new(),
+            records: Records::default(),
+            journal,
+            calls: Calls::default(),
+            inquiry_results: BTreeMap::new(),
+            draining: false,
+        }
+    }
+
+    /// When [`Switch::timeout`] wants to be called next.
+    pub fn next_deadline(&self) -> Option<Instant> {
+        self.control.next_deadline().into_iter().chain(self.lines.next_deadline()).min()
+    }
+
+    /// Time has passed.
+    pub fn timeout(&mut self) {
+        let now = Instant::now();
+        self.lines.timeout(now);
+        self.control.timeout(now);
+        self.carry_out(now);
+    }
+
+    /// Takes no new calls.
+    pub fn drain(&mut self) {
+        if !self.draining {
+            tracing::info!("draining: no new calls");
+            self.draining = true;
+            self.control.drain();
+            self.endpoint.set_in_service(false);
+        }
+    }
+
+    /// Ends every call.
+    pub fn clear_all(&mut self) {
+        let now = Instant::now();
+        self.control.clear_all(now);
+        self.carry_out(now);
+    }
+
+    /// No call is left.
+    pub fn is_idle(&self) -> bool {
+        self.control.is_idle()
+    }
+
+    /// Writes what is left to write and stops the spans.
+    pub async fn end(mut self) {
+        for record in self.records.take_waiting() {
+            self.write_record(record);
+        }
+        for span in &self.lines.spans {
+            span.span.stop();
+        }
+        self.endpoint.shutdown(SHUTDOWN_MAX).await;
+    }
+
+    /// Something happened on a SIP leg.
+    pub fn sip_event(&mut self, event: SipEvent) {
+        let now = Instant::now();
+        match event {
+            SipEvent::Invite(invite) => self.invited(now, &invite),
+            SipEvent::Provisional { leg, status, sdp } => {
+                self.provisional(now, leg, status, sdp.as_deref());
+            }
+            SipEvent::Answered { leg, sdp } => self.packet_answered(now, leg, sdp.as_deref()),
+            SipEvent::Failed { leg, status, cause, .. } => {
+                self.packet_gone(now, leg, release_of_failure(status, cause));
+            }
+            SipEvent::Cancelled { leg, cause } => {
+                let release =
+                    Release { cause: cause.unwrap_or(16), from_user: true, status: Some(487) };
+                self.packet_gone(now, leg, release);
+            }
+            SipEvent::Bye { leg, cause } => {
+                self.packet_gone(now, leg, Release::with_cause(cause.unwrap_or(16)));
+            }
+            // Q.850 102: recovery on timer expiry.
+            SipEvent::AckTimeout { leg } | SipEvent::SessionExpired { leg } => {
+                self.packet_gone(now, leg, Release::with_cause(102));
+            }
+            SipEvent::Acked { leg, sdp: Some(answer) } => {
+                if let Some(leg) = self.packets.leg_of(leg)
+                    && let Err(error) = self.voice.answered(leg, &answer, None)
+                {
+                    tracing::warn!(%error, "the answer in an ACK cannot be used");
+                    let why = Release::with_cause(BEARER_NOT_IMPLEMENTED);
+                    self.control.leg_disconnected(now, leg, why);
+                }
+            }
+            SipEvent::ReInvite { leg, sdp } => self.offered_again(leg, &sdp),
+            SipEvent::Registered { user, contact, expires_s } => {
+                self.registered(&user, Some(contact), expires_s);
+            }
+            SipEvent::Unregistered { user } => self.registered(&user, None, 0),
+            _ => {}
+        }
+        self.carry_out(now);
+    }
+
+    /// Something happened on a span.
+    pub fn span_event(&mut self, index: SpanIndex, event: SpanEvent) {
+        let now = Instant::now();
+        match event {
+            SpanEvent::Frame(frame) => self.lines.spans[index].interface.frame(now, &frame),
+            SpanEvent::Alarm(alarms) => {
+                let span = &mut self.lines.spans[index];
+                tracing::warn!(span = %span.name, was = %span.alarms, alarm = %alarms, "alarm");
+                span.alarms = alarms;
+                if alarms.is_clear() {
+                    span.interface.line_up(now);
+                } else {
+                    // The calls are cleared first: what is then left of them on the interface
+                    // ends with it.
+                    self.service_changed(index);
+                    self.control.clear_span(now, index);
+                    self.carry_out(now);
+                    self.lines.spans[index].interface.line_down(now);
+                }
+                self.service_changed(index);
+            }
+            SpanEvent::Detached { timeslot, bearer, fault } => {
+                if fault {
+                    tracing::error!(span = %self.lines.spans[index].name, timeslot, "bearer failed");
+                }
+                let bearer: Box<dyn std::any::Any> = bearer;
+                if let Ok(bearer) = bearer.downcast::<OnTimeslot>()
+                    && let Some((channel, bearer)) = self.voice.came_back(*bearer)
+                {
+                    self.attach(channel, bearer);
+                }
+            }
+            SpanEvent::Ended(error) => {
+                let span = &mut self.lines.spans[index];
+                match error {
+                    Some(error) => tracing::error!(span = %span.name, %error, "span ended"),
+                    None => tracing::info!(span = %span.name, "span ended"),
+                }
+                span.alarms.red = true;
+                self.service_changed(index);
+                self.control.clear_span(now, index);
+                self.carry_out(now);
+                self.lines.spans[index].interface.line_down(now);
+            }
+            _ => {}
+        }
+        self.carry_out(now);
+    }
+
+    /// Something happened to a leg's media.
+    pub fn media_event(&mut self, event: MediaEvent) {
+        let now = Instant::now();
+        let leg = self.voice.leg_of(event.leg);
+        let call = leg.and_then(|leg| self.name_of_leg(leg));
+        match event.kind {
+            MediaEventKind::Closed(figures) => {
+                if let Some(leg) = self.voice.closed(event.leg)
+                    && let Some(record) =
+                        self.records.media_closed(leg, voice::statistics(&figures))
+                {
+                    self.write_record(record);
+                }
+            }
+            MediaEventKind::RtpTimeout => {
+                tracing::warn!(call, "no RTP any more");
+                if let Some(leg) = leg
+                    && self.packets.of(leg).is_some_and(|packet| packet.answered)
+                {
+                    self.control.leg_disconnected(now, leg, Release::with_cause(102));
+                }
+            }
+            MediaEventKind::Failed => {
+                tracing::error!(call, "media leg failed");
+                if let Some(leg) = leg {
+                    self.control.leg_disconnected(now, leg, Release::with_cause(41));
+                }
+            }
+            MediaEventKind::DigitFromRtp { duration_ms, .. } => {
+                tracing::debug!(call, duration_ms, "digit towards the line");
+            }
+            MediaEventKind::DigitFromLine { duration_ms, .. } => {
+                tracing::debug!(call, duration_ms, "digit from the line");
+            }
+            MediaEventKind::SourceMoved { to } => {
+                tracing::info!(call, %to, "RTP comes from another address than signalled");
+            }
+            _ => {}
+        }
+        self.carry_out(now);
+    }
+
+    /// A directory answered.
+    pub fn inquiry_answered(&mut self, call: CallId, reply: InquiryReply) {
+        let now = Instant::now();
+        let result = match &reply {
+            InquiryReply::Gateways(_) => "gateways",
+            InquiryReply::UnknownNumber => "unknown_number",
+            InquiryReply::Unavailable => "unavailable",
+        };
+        *self.inquiry_results.entry(result).or_default() += 1;
+        if let Some(CallName { name, number: Some(number) }) = self.names.get(&call) {
+            let text = match &reply {
+                InquiryReply::Gateways(gateways) => format!("directory: {}", gateways[0].0),
+                other => format!("directory: {other:?}"),
+            };
+            tracing::info!(target: "ladder", step = 408_u32, %number, call = %name, "{text}");
+        }
+        self.control.inquiry_answered(now, call, reply);
+        self.carry_out(now);
+    }
+
+    /// Everything an operator asks about.
+    pub fn status(&self) -> Status {
+        report::status(self)
+    }
+
+    fn invited(&mut self, now: Instant, invite: &IncomingInvite) {
+        *self.calls.offered.entry("packet").or_default() += 1;
+        let (call, leg) = self.control.offered_by_packet(now, offer_of(invite));
+        let number = match self.control.routing.understood(&invite.request_uri.user) {
+            Some(number) if names_a_number(&invite.request_uri) => Some(number),
+            _ => None,
+        };
+        let name = self.name_call(call, number);
+        tracing::info!(
+            call = %name,
+            sip_call_id = %invite.call_id,
+            from = %invite.from.uri,
+            to = %invite.request_uri,
+            source = %invite.source,
+            "call from SIP"
+        );
+        let mut packet = PacketLeg {
+            sip: invite.leg,
+            description: None,
+            incoming: true,
+            answered: false,
+            source: Some(invite.source.ip()),
+        };
+        let opened = match &invite.sdp {
+            Some(offer) => self.voice.accept(leg, offer, invite.source.ip()),
+            // RFC 3261 §13.2.1: no offer in the INVITE, so ours goes into the answer.
+            None => self.voice.offer(leg),
+        };
+        match opened {
+            Ok(description) => {
+                packet.description = Some(description);
+                self.packets.insert(leg, packet);
+            }
+            Err(error) => {
+                tracing::warn!(call = %name, %error, "no media for the call");
+                self.packets.insert(leg, packet);
+                let cause = match error {
+                    voice::VoiceError::Description(_) => BEARER_NOT_IMPLEMENTED,
+                    _ => CONGESTION,
+                };
+                self.control.leg_disconnected(now, leg, Release::with_cause(cause));
+            }
+        }
+    }
+
+    fn provisional(
+        &mut self,
+        now: Instant,
+        sip: trunkline_sip::LegId,
+        status: u16,
+        description: Option<&[u8]>,
+    ) {
+        let Some(leg) = self.packets.leg_of(sip) else { return };
+        let mut in_band = false;
+        if let Some(description) = description {
+            match self.voice.answered(leg, description, None) {
+                Ok(()) => in_band = true,
+                Err(error) => tracing::warn!(%error, "early media cannot be used"),
+            }
+        }
+        match status {
+            180 => self.control.leg_alerting(now, leg, in_band),
+            _ if in_band => self.control.leg_progressed(leg),
+            _ => {}
+        }
+    }
+
+    fn packet_answered(
+        &mut self,
+        now: Instant,
+        sip: trunkline_sip::LegId,
+        description: Option<&[u8]>,
+    ) {
+        let Some(leg) = self.packets.leg_of(sip) else { return };
+        if let Some(packet) = self.packets.of(leg) {
+            packet.answered = true;
+        }
+        let outcome = match description {
+            Some(description) => self.voice.answered(leg, description, None),
+            // The answer came in a provisional response.
+            None => Ok(()),
+        };
+        match outcome {
+            Ok(()) => self.control.leg_answered(now, leg),
+            Err(error) => {
+                tracing::warn!(%error, "the answer cannot be used");
+                let why = Release::with_cause(BEARER_NOT_IMPLEMENTED);
+                self.control.leg_disconnected(now, leg, why);
+            }
+        }
+    }
+
+    fn packet_gone(&mut self, now: Instant, sip: trunkline_sip::LegId, release: Release) {
+        let Some(leg) = self.packets.leg_of(sip) else { return };
+        self.packets.remove(leg);
+        self.voice.close(leg);
+        self.control.leg_released(now, leg, release);
+    }
+
+    fn offered_again(&mut self, sip: trunkline_sip::LegId, description: &[u8]) {
+        let Some(leg) = self.packets.leg_of(sip) else { return };
+        let from = self.packets.of(leg).and_then(|packet| packet.source);
+        let outcome = match self.voice.offered_again(leg, description, from) {
+            Ok(answer) => self.endpoint.answer_reinvite(sip, answer),
+            Err(error) => {
+                tracing::warn!(%error, "a re-INVITE cannot be accepted");
+                // RFC 3261 §14.2: the session stays as it was.
+                self.endpoint.reject_reinvite(sip, 488)
+            }
+        };
+        if let Err(error) = outcome {
+            tracing::debug!(%error, "SIP leg already gone");
+        }
+    }
+
+    fn registered(&mut self, user: &str, contact: Option<Uri>, expires_s: u32) {
+        let Some(number) = self.control.routing.understood(user) else {
+            tracing::warn!(user, "registered under something that is no number");
+            return;
+        };
+        match &contact {
+            Some(contact) => tracing::info!(%number, %contact, expires_s, "phone registered"),
+            None => tracing::info!(%number, "phone unregistered"),
+        }
+        let target = contact.map(|contact| PacketTarget(contact.to_string()));
+        self.control.routing.set_phone(number, target);
+    }
+
+    fn service_changed(&mut self, index: SpanIndex) {
+        let span = &self.lines.spans[index];
+        let in_service = span.in_service();
+        self.control.span_in_service(index, in_service);
+        let any = self.lines.spans.iter().any(lines::LineSpan::in_service);
+        self.endpoint.set_in_service(any && !self.draining);
+    }
+
+    /// Carries out what the interfaces and call control want, until nothing is left to do.
+    fn carry_out(&mut self, now: Instant) {
+        loop {
+            if let Some((span, output)) = self.lines.poll_output() {
+                self.line_output(now, span, output);
+            } else if let Some(action) = self.control.poll_action() {
+                self.act(now, action);
+            } else {
+                return;
+            }
+        }
+    }
+
+    fn line_output(&mut self, now: Instant, span: SpanIndex, output: Output) {
+        match output {
+            Output::LinkUp => {
+                tracing::info!(span = %self.lines.spans[span].name, "data link up");
+                self.service_changed(span);
+            }
+            Output::LinkDown => {
+                tracing::warn!(span = %self.lines.spans[span].name, "data link down");
+                self.service_changed(span);
+            }
+            Output::Restarted { channels } => {
+                tracing::info!(span = %self.lines.spans[span].name, ?channels, "restarted");
+            }
+            Output::Call { call, indication } => self.indication(now, span, call, indication),
+            // Sent by the lines themselves.
+            Output::Frame(_) => {}
+        }
+    }
+
+    fn indication(
+        &mut self,
+        now: Instant,
+        span: SpanIndex,
+        call: trunkline_isdn::CallId,
+        indication: Indication,
+    ) {
+        if let Indication::Setup(setup) = &indication {
+            self.called_by_line(now, span, call, setup);
+            return;
+        }
+        let Some(leg) = self.lines.leg_of(span, call) else { return };
+        match indication {
+            Indication::Proceeding { in_band: true } | Indication::Progress { in_band: true } => {
+                self.control.leg_progressed(leg);
+            }
+            Indication::Alerting { in_band } => self.control.leg_alerting(now, leg, in_band),
+            Indication::Connect => {
+                self.ladder(leg, 411, "the telephone was answered (CONNECT)");
+                self.control.leg_answered(now, leg);
+            }
+            Indication::Disconnect { cause, .. } => {
+                let release = Release {
+                    cause: cause.value,
+                    from_user: is_from_user(cause.location),
+                    status: None,
+                };
+                self.control.leg_disconnected(now, leg, release);
+            }
+            Indication::Released { cause } => {
+                let release = Release {
+                    cause: cause.value,
+                    from_user: is_from_user(cause.location),
+                    status: None,
+                };
+                self.line_gone(now, leg, release);
+            }
+            _ => {}
+        }
+    }
+
+    fn called_by_line(
+        &mut self,
+        now: Instant,
+        span: SpanIndex,
+        line_call: trunkline_isdn::CallId,
+        setup: &Setup,
+    ) {
+        *self.calls.offered.entry("line").or_default() += 1;
+        let channel = BChannel { span, timeslot: setup.channel };
+        let calling = setup.calling.as_ref();
+        let offer = LineOffer {
+            channel,
+            called: line_number(&setup.called),
+            calling: calling.map(line_number),
+            calling_restricted: calling
+                .is_some_and(|calling| calling.presentation != Presentation::Allowed),
+        };
+        let number = offer.called.to_e164(&self.control.routing.profile);
+        let (call, leg) = self.control.offered_by_line(now, offer);
+        self.lines.insert(leg, LineLeg { call: line_call, channel });
+        let name = self.name_call(call, number);
+        tracing::info!(
+            call = %name,
+            span = %self.lines.spans[span].name,
+            timeslot = setup.channel,
+            called = %setup.called.digits,
+            "call from the line"
+        );
+    }
+
+    fn line_gone(&mut self, now: Instant, leg: LegId, release: Release) {
+        if let Some(line) = self.lines.remove(leg) {
+            let span = &self.lines.spans[line.channel.span];
+            if let Err(error) = span.span.detach(line.channel.timeslot) {
+                tracing::error!(span = %span.name, %error, "timeslot not freed");
+            }
+        }
+        self.control.leg_released(now, leg, release);
+    }
+
+    fn act(&mut self, now: Instant, action: Action) {
+        match action {
+            Action::Inquire { call, number } => self.inquire(call, number),
+            Action::DialLine { leg, channel, called, calling, .. } => {
+                self.dial_line(now, leg, channel, &called, calling);
+            }
+            Action::DialPacket { leg, target, called, calling, .. } => {
+                self.dial_packet(now, leg, &target, called, calling);
+            }
+            Action::Join { ingress, egress, .. } => self.join(ingress, egress),
+            Action::Proceed { leg } => self.ask_line(now, leg, Request::Proceeding),
+            Action::Progress { leg } => {
+                if self.lines.of(leg).is_some() {
+                    self.ask_line(now, leg, Request::Progress);
+                } else {
+                    self.tell_packet(leg, 183, true);
+                }
+            }
+            Action::Alert { leg, in_band } => {
+                if self.lines.of(leg).is_some() {
+                    self.ask_line(now, leg, Request::Alerting { in_band });
+                } else {
+                    self.tell_packet(leg, 180, in_band);
+                }
+            }
+            Action::Answer { leg } => {
+                if self.lines.of(leg).is_some() {
+                    self.ask_line(now, leg, Request::Connect);
+                } else {
+                    self.answer_packet(leg);
+                }
+            }
+            Action::Release { leg, release } => self.release(now, leg, release),
+            Action::Record(record) => self.call_over(*record),
+        }
+    }
+
+    fn inquire(&mut self, call: CallId, number: E164) {
+        if let Some(CallName { name, .. }) = self.names.get(&call) {
+            tracing::info!(target: "ladder", step = 407_u32, %number, call = %name, "inquiry to the directory");
+        }
+        let (resolver, answers) = (Arc::clone(&self.resolver), self.inquiries.clone());
+        tokio::spawn(async move {
+            let reply = match resolver.resolve(&number).await {
+                Resolution::Routes(routes) => InquiryReply::Gateways(
+                    routes.into_iter().map(|target| PacketTarget(target.uri)).collect(),
+                ),
+                Resolution::UnknownNumber => InquiryReply::UnknownNumber,
+                Resolution::Unavailable(why) => {
+                    tracing::warn!(%number, %why, "directory unavailable");
+                    InquiryReply::Unavailable
+                }
+            };
+            // The control task ends only with the program.
+            let _ = answers.send((call, reply)).await;
+        });
+    }
+
+    fn dial_line(
+        &mut self,
+        now: Instant,
+        leg: LegId,
+        channel: BChannel,
+        called: &LineNumber,
+        calling: Option<trunkline_call::control::Calling>,
+    ) {
+        let profile = &self.control.routing.profile;
+        let calling = calling.map(|calling| {
+            let number = LineNumber::from_e164(&calling.number, NumberType::National, profile);
+            calling_number(&calling, &number)
+        });
+        let text = format!(
+            "SETUP {} on span {} timeslot {}",
+            called.digits, self.lines.spans[channel.span].name, channel.timeslot
+        );
+        self.ladder(leg, 410, &text);
+        if let Err(error) = self.lines.dial(now, leg, channel, called, calling) {
+            tracing::warn!(%error, "the line cannot be dialled");
+            // Q.850 38: network out of order.
+            self.control.leg_released(now, leg, Release::with_cause(38));
+        }
+    }
+
+    fn dial_packet(
+        &mut self,
+        now: Instant,
+        leg: LegId,
+        target: &PacketTarget,
+        called: E164,
+        calling: Option<trunkline_call::control::Calling>,
+    ) {
+        self.ladder(leg, 409, &format!("INVITE to {}", target.0));
+        let outcome = self.invite(leg, target, calling);
+        if let Err(error) = outcome {
+            tracing::warn!(%error, %called, target = %target.0, "cannot be called");
+            self.voice.close(leg);
+            // Q.850 41: temporary failure.
+            self.control.leg_released(now, leg, Release::with_cause(41));
+        }
+    }
+
+    fn invite(
+        &mut self,
+        leg: LegId,
+        target: &PacketTarget,
+        calling: Option<trunkline_call::control::Calling>,
+    ) -> Result<(), Box<dyn std::error::Error>> {
+        let uri: Uri = target.0.parse()?;
+        let offer = self.voice.offer(leg)?;
+        let own = self.configuration.file.rtp.address.to_string();
+        let (user, mut headers) = match &calling {
+            Some(calling) if calling.restricted => {
+                // RFC 3323, RFC 3325: the number goes to whom we trust, not to the called person.
+                let identity = format!("<sip:{}@{own}>", calling.number);
+                (
+                    "anonymous".to_owned(),
+                    vec![
+                        ("P-Asserted-Identity".to_owned(), identity),
+                        ("Privacy".to_owned(), "id".to_owned()),
+                    ],
+                )
+            }
+            Some(calling) => (calling.number.to_string(), Vec::new()),
+            None => ("anonymous".to_owned(), Vec::new()),
+        };
+        let mut invite = OutgoingInvite::new(uri, Uri::sip(&user, &own, None), offer);
+        invite.headers.append(&mut headers);
+        let sip = self.endpoint.invite(invite)?;
+        self.packets.insert(
+            leg,
+            PacketLeg { sip, description: None, incoming: false, answered: false, source: None },
+        );
+        Ok(())
+    }
+
+    fn join(&mut self, ingress: LegId, egress: LegId) {
+        let (line, packet) = match (self.lines.of(ingress), self.lines.of(egress)) {
+            (Some(line), None) => (line, egress),
+            (None, Some(line)) => (line, ingress),
+            // A leg that could not be dialled is gone already.
+            _ => return,
+        };
+        if let Some(bearer) = self.voice.join(packet, line.channel) {
+            self.attach(line.channel, bearer);
+        }
+    }
+
+    fn attach(&mut self, channel: BChannel, bearer: OnTimeslot) {
+        let span = &self.lines.spans[channel.span];
+        if let Err(error) = span.span.attach(channel.timeslot, Box::new(bearer)) {
+            tracing::error!(span = %span.name, %error, "no voice on the timeslot");
+        }
+    }
+
+    fn ask_line(&mut self, now: Instant, leg: LegId, request: Request) {
+        if let Err(error) = self.lines.request(now, leg, request) {
+            tracing::debug!(%error, "the line has gone on already");
+        }
+    }
+
+    fn tell_packet(&mut self, leg: LegId, status: u16, with_description: bool) {
+        let Some(packet) = self.packets.of(leg) else { return };
+        let description = packet.description.clone().filter(|_| with_description);
+        if let Err(error) = self.endpoint.provisional(packet.sip, status, description) {
+            tracing::debug!(%error, "SIP leg already gone");
+        }
+    }
+
+    fn answer_packet(&mut self, leg: LegId) {
+        self.ladder(leg, 412, "200 OK to the phone");
+        let Some(packet) = self.packets.of(leg) else { return };
+        packet.answered = true;
+        let description = packet.description.clone().unwrap_or_default();
+        if let Err(error) = self.endpoint.answer(packet.sip, description) {
+            tracing::debug!(%error, "SIP leg already gone");
+        }
+    }
+
+    fn release(&mut self, now: Instant, leg: LegId, release: Release) {
+        if self.lines.of(leg).is_some() {
+            let request = Request::Disconnect { cause: release.cause, in_band: false };
+            if self.lines.request(now, leg, request).is_err() {
+                // Nothing of it is left on the interface.
+                self.line_gone(now, leg, release);
+            }
+            return;
+        }
+        if let Some(packet) = self.packets.remove(leg) {
+            packet_legs::release(&self.endpoint, &packet, release);
+        }
+        self.voice.close(leg);
+        self.control.leg_released(now, leg, release);
+    }
+
+    fn call_over(&mut self, record: CallRecord) {
+        *self.calls.ended_by_cause.entry(record.cause).or_default() += 1;
+        let legs = std::iter::once(&record.ingress).chain(&record.egress).map(|leg| leg.leg);
+        let open = legs.filter(|leg| self.voice.is_pending(*leg)).collect();
+        if let Some(record) = self.records.call_over(record, open) {
+            self.write_record(record);
+        }
+    }
+
+    fn write_record(&mut self, record: CallRecord) {
+        let name = self.names.remove(&record.call).map(|call| call.name).unwrap_or_default();
+        let spans: Vec<String> = self.lines.spans.iter().map(|span| span.name.clone()).collect();
+        let gateway = &self.configuration.file.name;
+        let line = self.records.line(&record, &name, gateway, &spans, &self.clock);
+        tracing::info!(
+            call = %name,
+            cause = record.cause,
+            "call over: {}",
+            cause_text(record.cause)
+        );
+        if let Some(journal) = &self.journal {
+            journal.append(line);
+        }
+    }
+
+    fn name_call(&mut self, call: CallId, number: Option<E164>) -> String {
+        let name =
+            format!("{}-{:x}-{}", self.configuration.file.name, self.clock.start_unix_s(), call.0);
+        self.names.insert(call, CallName { name: name.clone(), number });
+        name
+    }
+
+    fn name_of_leg(&self, leg: LegId) -> Option<&str> {
+        Some(self.names.get(&self.control.call_of(leg)?)?.name.as_str())
+    }
+
+    /// Logs a step of the patent's ladder.
+    fn ladder(&self, leg: LegId, step: u32, text: &str) {
+        let call = self.control.call_of(leg).and_then(|call| self.names.get(&call));
+        if let Some(CallName { name, number: Some(number) }) = call {
+            tracing::info!(target: "ladder", step, %number, call = %name, "{text}");
+        }
+    }
+}

@@ -1,0 +1,258 @@
+//! The legs of the line side: spans with the primary rate interface on their D channel.
+
+use std::collections::{BTreeMap, HashMap};
+use std::time::Instant;
+
+use tokio::sync::mpsc;
+use trunkline_call::LegId;
+use trunkline_call::control::Calling;
+use trunkline_call::routing::{LineNumber, NumberType};
+use trunkline_call::trunk::{BChannel, SpanIndex};
+use trunkline_isdn::{
+    self as isdn, BearerCapability, IsdnError, Location, Number, Output, Presentation, PrimaryRate,
+    Request, Screening, Setup, TransferCapability, Variant,
+};
+use trunkline_tdm::{
+    AlarmState, Clock, Span, SpanConfig, SpanEvent, TdmError, TdmoeConfig, TdmoeLine,
+};
+
+use crate::configuration::{self, LineEntry, Side, SpanEntry};
+
+/// A span with its interface.
+#[derive(Debug)]
+pub struct LineSpan {
+    /// Name in the configuration.
+    pub name: String,
+    /// The span's thread.
+    pub span: Span,
+    /// What is spoken on its D channel.
+    pub interface: PrimaryRate,
+    /// Alarms; a span starts in RED.
+    pub alarms: AlarmState,
+}
+
+impl LineSpan {
+    /// New calls may use it: no alarm, data link up.
+    pub fn in_service(&self) -> bool {
+        self.alarms.is_clear() && self.interface.is_up()
+    }
+}
+
+/// A leg on a line.
+#[derive(Clone, Copy, Debug)]
+pub struct LineLeg {
+    /// The call on the interface.
+    pub call: isdn::CallId,
+    /// Its B channel.
+    pub channel: BChannel,
+}
+
+/// All spans and the legs on them.
+#[derive(Debug, Default)]
+pub struct Lines {
+    /// The spans, in the configuration's order.
+    pub spans: Vec<LineSpan>,
+    legs: HashMap<LegId, LineLeg>,
+    by_call: HashMap<(SpanIndex, isdn::CallId), LegId>,
+}
+
+/// A span that cannot be started.
+#[derive(Debug, thiserror::Error)]
+#[error("span {name}: {error}")]
+pub struct SpanError {
+    name: String,
+    error: TdmError,
+}
+
+impl Lines {
+    /// Starts the spans; their events go to `events` with the span's index.
+    pub fn start(
+        entries: &[SpanEntry],
+        events: &mpsc::Sender<(SpanIndex, SpanEvent)>,
+    ) -> Result<Self, SpanError> {
+        let mut lines = Self::default();
+        for (index, entry) in entries.iter().enumerate() {
+            let failed = |error| SpanError { name: entry.name.clone(), error };
+            let LineEntry::Tdmoe { local, remote, clock } = entry.line;
+            let clock = match clock {
+                configuration::Clock::Line => Clock::Line,
+                configuration::Clock::Internal => Clock::Internal,
+            };
+            let line = TdmoeLine::open(TdmoeConfig::e1(local, remote, clock)).map_err(failed)?;
+            let mut config = SpanConfig::e1(entry.name.clone(), index as u16);
+            config.core = entry.core;
+            let (span, mut span_events) = Span::start(config, Box::new(line)).map_err(failed)?;
+            let events = events.clone();
+            tokio::spawn(async move {
+                while let Some(event) = span_events.next().await {
+                    if events.send((index, event)).await.is_err() {
+                        return;
+                    }
+                }
+            });
+            let side = match entry.side {
+                Side::User => isdn::Side::User,
+                Side::Network => isdn::Side::Network,
+            };
+            let interface = PrimaryRate::new(isdn::Configuration::new(side, Variant::EURO_ISDN));
+            lines.spans.push(LineSpan {
+                name: entry.name.clone(),
+                span,
+                interface,
+                alarms: AlarmState { red: true, ..AlarmState::default() },
+            });
+        }
+        Ok(lines)
+    }
+
+    /// B channels of every span.
+    pub fn b_channels(&self) -> impl Iterator<Item = &'static [u8]> {
+        self.spans.iter().map(|_| Variant::EURO_ISDN.b_channels)
+    }
+
+    /// The line leg of a leg of call control.
+    pub fn of(&self, leg: LegId) -> Option<LineLeg> {
+        self.legs.get(&leg).copied()
+    }
+
+    /// Call control's leg of a call on an interface.
+    pub fn leg_of(&self, span: SpanIndex, call: isdn::CallId) -> Option<LegId> {
+        self.by_call.get(&(span, call)).copied()
+    }
+
+    /// Adds a leg.
+    pub fn insert(&mut self, leg: LegId, line: LineLeg) {
+        self.by_call.insert((line.channel.span, line.call), leg);
+        self.legs.insert(leg, line);
+    }
+
+    /// Forgets a leg.
+    pub fn remove(&mut self, leg: LegId) -> Option<LineLeg> {
+        let line = self.legs.remove(&leg)?;
+        self.by_call.remove(&(line.channel.span, line.call));
+        Some(line)
+    }
+
+    /// Sends SETUP for a leg.
+    pub fn dial(
+        &mut self,
+        now: Instant,
+        leg: LegId,
+        channel: BChannel,
+        called: &LineNumber,
+        calling: Option<Number>,
+    ) -> Result<(), IsdnError> {
+        let setup = Setup {
+            channel: channel.timeslot,
+            exclusive: true,
+            bearer: BearerCapability {
+                transfer: TransferCapability::Speech,
+                user_layer_1: Some(Variant::EURO_ISDN.user_layer_1),
+            },
+            called: Number::new(number_type(called.number_type), called.digits.clone()),
+            calling,
+            sending_complete: true,
+        };
+        let call = self.spans[channel.span].interface.setup(now, &setup)?;
+        self.insert(leg, LineLeg { call, channel });
+        Ok(())
+    }
+
+    /// Asks something of a leg's call.
+    pub fn request(&mut self, now: Instant, leg: LegId, request: Request) -> Result<(), IsdnError> {
+        let line = self.of(leg).ok_or(IsdnError::NoSuchCall)?;
+        self.spans[line.channel.span].interface.request(now, line.call, request)
+    }
+
+    /// When one of the interfaces wants its time.
+    pub fn next_deadline(&self) -> Option<Instant> {
+        self.spans.iter().filter_map(|span| span.interface.next_deadline()).min()
+    }
+
+    /// Time has passed.
+    pub fn timeout(&mut self, now: Instant) {
+        for span in &mut self.spans {
+            span.interface.timeout(now);
+        }
+    }
+
+    /// The next output of any interface; frames are sent at once and not given out.
+    pub fn poll_output(&mut self) -> Option<(SpanIndex, Output)> {
+        for (index, span) in self.spans.iter_mut().enumerate() {
+            while let Some(output) = span.interface.poll_output() {
+                match output {
+                    Output::Frame(frame) => {
+                        if let Err(error) = span.span.send_frame(frame) {
+                            tracing::warn!(span = %span.name, %error, "D-channel frame lost");
+                        }
+                    }
+                    other => return Some((index, other)),
+                }
+            }
+        }
+        None
+    }
+}
+
+/// The calling number as SETUP carries it; `number` is already in the line's form.
+pub fn calling_number(calling: &Calling, number: &LineNumber) -> Number {
+    Number {
+        presentation: if calling.restricted {
+            Presentation::Restricted
+        } else {
+            Presentation::Allowed
+        },
+        screening: Screening::UserNotScreened,
+        ..Number::new(number_type(number.number_type), number.digits.clone())
+    }
+}
+
+/// A number of the line for call control.
+pub fn line_number(number: &Number) -> LineNumber {
+    let number_type = match number.number_type {
+        isdn::NumberType::International => NumberType::International,
+        isdn::NumberType::National => NumberType::National,
+        isdn::NumberType::Subscriber => NumberType::Subscriber,
+        _ => NumberType::Unknown,
+    };
+    LineNumber { number_type, digits: number.digits.clone() }
+}
+
+fn number_type(number_type: NumberType) -> isdn::NumberType {
+    match number_type {
+        NumberType::Unknown => isdn::NumberType::Unknown,
+        NumberType::International => isdn::NumberType::International,
+        NumberType::National => isdn::NumberType::National,
+        NumberType::Subscriber => isdn::NumberType::Subscriber,
+    }
+}
+
+/// Whether a cause was given by the user at the far end (Q.850 §2.2.3).
+pub fn is_from_user(location: Location) -> bool {
+    location == Location::User
+}
+
+/// What a span counts, by name.
+pub fn counters(span: &LineSpan) -> BTreeMap<&'static str, u64> {
+    let line = span.span.counters();
+    let interface = span.interface.counters();
+    BTreeMap::from([
+        ("blocks_received", line.blocks_received),
+        ("blocks_missing", line.blocks_missing),
+        ("blocks_sent", line.blocks_sent),
+        ("sequence_gaps", line.sequence_gaps),
+        ("slips", line.slips),
+        ("malformed", line.malformed),
+        ("wrong_address", line.wrong_address),
+        ("d_channel_frames_received", line.d_channel_frames_received),
+        ("d_channel_frames_sent", line.d_channel_frames_sent),
+        ("hdlc_bad_fcs", line.hdlc_bad_fcs),
+        ("q921_frames_refused", interface.link.frames_refused),
+        ("q921_frames_repeated", interface.link.frames_repeated),
+        ("q921_recoveries", interface.link.recoveries),
+        ("q921_established", interface.link.established),
+        ("q931_messages_received", interface.messages_received),
+        ("q931_messages_sent", interface.messages_sent),
+        ("q931_messages_refused", interface.messages_refused),
+    ])
+}

@@ -1,0 +1,121 @@
+//! The legs of the packet side: SIP legs with their session descriptions.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+
+use trunkline_call::LegId;
+use trunkline_call::control::{PacketOffer, Release};
+use trunkline_call::interworking::{cause_of_status, status_of_cause};
+use trunkline_sip::{Endpoint, IncomingInvite, Rejection, Scheme, Uri};
+
+/// After so many seconds a caller may try again when every channel was busy.
+const RETRY_AFTER_S: u32 = 10;
+
+/// A SIP leg and how far it is.
+#[derive(Debug)]
+pub struct PacketLeg {
+    /// The SIP leg.
+    pub sip: trunkline_sip::LegId,
+    /// Our session description for an incoming call: the answer, or the offer where the INVITE
+    /// had none.
+    pub description: Option<Vec<u8>>,
+    /// We were called by it.
+    pub incoming: bool,
+    /// The call on it is answered.
+    pub answered: bool,
+    /// Where an incoming call's signalling came from.
+    pub source: Option<IpAddr>,
+}
+
+/// All SIP legs, by call control's leg and by SIP's.
+#[derive(Debug, Default)]
+pub struct PacketLegs {
+    legs: HashMap<LegId, PacketLeg>,
+    by_sip: HashMap<trunkline_sip::LegId, LegId>,
+}
+
+impl PacketLegs {
+    /// Adds a leg.
+    pub fn insert(&mut self, leg: LegId, packet: PacketLeg) {
+        self.by_sip.insert(packet.sip, leg);
+        self.legs.insert(leg, packet);
+    }
+
+    /// The SIP leg of a leg of call control.
+    pub fn of(&mut self, leg: LegId) -> Option<&mut PacketLeg> {
+        self.legs.get_mut(&leg)
+    }
+
+    /// Call control's leg of a SIP leg.
+    pub fn leg_of(&self, sip: trunkline_sip::LegId) -> Option<LegId> {
+        self.by_sip.get(&sip).copied()
+    }
+
+    /// Forgets a leg.
+    pub fn remove(&mut self, leg: LegId) -> Option<PacketLeg> {
+        let packet = self.legs.remove(&leg)?;
+        self.by_sip.remove(&packet.sip);
+        Some(packet)
+    }
+}
+
+/// What call control is told of an INVITE.
+///
+/// The called number is the request URI's; for a `sip:` URI its user part. The calling number is
+/// the one that the network vouches for, if there is one (RFC 3325 §9.1), else that of From.
+pub fn offer_of(invite: &IncomingInvite) -> PacketOffer {
+    let asserted = invite.asserted_identity.iter().find_map(|value| {
+        let uri = value.split('<').nth(1).and_then(|rest| rest.split('>').next()).unwrap_or(value);
+        uri.trim().parse::<Uri>().ok().map(|uri| uri.user)
+    });
+    let from = &invite.from.uri;
+    let calling = asserted.or_else(|| (!from.user.is_empty()).then(|| from.user.clone()));
+    // RFC 3323 §4.2: any of these asks that the identity not be shown; "none" asks that it be.
+    let calling_restricted = invite.privacy.as_deref().is_some_and(|privacy| {
+        privacy.split(';').any(|value| matches!(value.trim(), "id" | "user" | "header"))
+    });
+    PacketOffer {
+        peer: format!("{} {}", invite.source, invite.transport),
+        called: invite.request_uri.user.clone(),
+        calling,
+        calling_restricted,
+    }
+}
+
+/// Whether a request URI names a number at all: `tel:`, or `sip:` with a user part.
+pub fn names_a_number(uri: &Uri) -> bool {
+    !uri.user.is_empty() && matches!(uri.scheme, Scheme::Sip | Scheme::Sips | Scheme::Tel)
+}
+
+/// Ends a SIP leg as its state asks for: a final response, a CANCEL or a BYE, with the Q.850 cause
+/// in a Reason header (RFC 3326, RFC 6432).
+pub fn release(endpoint: &Endpoint, packet: &PacketLeg, release: Release) {
+    let outcome = if packet.incoming && !packet.answered {
+        let status = status_of_cause(release.cause, release.from_user);
+        endpoint.reject(
+            packet.sip,
+            Rejection {
+                status,
+                phrase: None,
+                cause: Some(release.cause),
+                retry_after_s: (status == 503).then_some(RETRY_AFTER_S),
+            },
+        )
+    } else {
+        endpoint.hangup(packet.sip, Some(release.cause))
+    };
+    // A leg that ended by itself at the same moment needs no release any more.
+    if let Err(error) = outcome {
+        tracing::debug!(%error, "SIP leg already gone");
+    }
+}
+
+/// The release that a failed call attempt means: the peer's own cause where it gave one
+/// (RFC 6432), else that of the table.
+pub fn release_of_failure(status: u16, cause: Option<u8>) -> Release {
+    Release {
+        cause: cause.unwrap_or_else(|| cause_of_status(status)),
+        from_user: matches!(status, 486 | 600 | 603),
+        status: Some(status),
+    }
+}
