@@ -188,6 +188,7 @@ pub struct SpanEntry {
     /// Name in logs, metrics and trunk groups.
     pub name: String,
     /// What carries the span.
+    #[serde(with = "serde_yaml::with::singleton_map")]
     pub line: LineEntry,
     /// Side of the PRI that this gateway takes.
     #[serde(default)]

@@ -4,8 +4,11 @@ use std::io::IsTerminal;
 
 use tracing_subscriber::EnvFilter;
 
-/// Environment variable with the filter, in tracing-subscriber's syntax; `info` without it.
+/// Environment variable with the filter, in tracing-subscriber's syntax.
 pub const FILTER_VARIABLE: &str = "TRUNKLINE_LOG";
+
+/// The filter without that variable. The SIP stack logs whole messages at level info.
+const DEFAULT_FILTER: &str = "info,rsipstack=warn";
 
 /// How log lines are written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
@@ -17,10 +20,10 @@ pub enum LogFormat {
     Json,
 }
 
-/// Starts logging to standard error. A filter that cannot be read is `info`.
+/// Starts logging to standard error. A filter that cannot be read is the default one.
 pub fn start(format: LogFormat) {
     let filter =
-        EnvFilter::try_from_env(FILTER_VARIABLE).unwrap_or_else(|_| EnvFilter::new("info"));
+        EnvFilter::try_from_env(FILTER_VARIABLE).unwrap_or_else(|_| EnvFilter::new(DEFAULT_FILTER));
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     // A second start in one process (tests) keeps the first one's settings.
     let _ = match format {

@@ -52,7 +52,7 @@ pub struct TelephoneEntry {
     /// Name of its network.
     pub network: String,
     /// What it does when it is called.
-    #[serde(default)]
+    #[serde(default, with = "serde_yaml::with::singleton_map")]
     pub when_called: WhenCalled,
     /// What is said into it once a call is answered: a WAV file, 8 kHz, 16 bit, one channel.
     #[serde(default)]

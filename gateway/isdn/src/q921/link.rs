@@ -546,8 +546,10 @@ impl DataLink {
         self.t200 = None;
         self.t203 = None;
         self.retry_at = None;
-        self.state = LinkState::TeiAssigned4;
-        self.outputs.push_back(LinkOutput::Released);
+        if self.state != LinkState::TeiAssigned4 {
+            self.state = LinkState::TeiAssigned4;
+            self.outputs.push_back(LinkOutput::Released);
+        }
     }
 
     fn retry_later(&mut self, now: Instant) {

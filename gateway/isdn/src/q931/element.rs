@@ -328,7 +328,14 @@ impl Element {
             id::KEYPAD_FACILITY => ia5(contents).map(Self::KeypadFacility),
             id::CONNECTED_NUMBER => number(contents).map(Self::ConnectedNumber),
             id::CALLING_PARTY_NUMBER => number(contents).map(Self::CallingPartyNumber),
-            id::CALLED_PARTY_NUMBER => number(contents).map(Self::CalledPartyNumber),
+            // §4.5.8: a called number has no octet 3a; one that is there all the same says nothing.
+            id::CALLED_PARTY_NUMBER => number(contents).map(|number| {
+                Self::CalledPartyNumber(Number {
+                    presentation: Presentation::default(),
+                    screening: Screening::default(),
+                    ..number
+                })
+            }),
             id::REDIRECTING_NUMBER => number(contents).map(Self::RedirectingNumber),
             id::RESTART_INDICATOR => contents.first().and_then(|octet| match octet & 7 {
                 0 => Some(Self::RestartIndicator(RestartClass::Indicated)),
