@@ -126,7 +126,7 @@ impl<'de> Deserialize<'de> for PortRange {
             .and_then(|(first, last)| {
                 let range =
                     Self { first: first.trim().parse().ok()?, last: last.trim().parse().ok()? };
-                (range.first >= 1024 && range.first % 2 == 0 && range.last > range.first)
+                (range.first >= 1024 && range.first.is_multiple_of(2) && range.last > range.first)
                     .then_some(range)
             })
             .ok_or_else(|| {
