@@ -8,6 +8,8 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 use trunkline_demo::network::{Layout, Network, get};
 
+pub mod sipp;
+
 /// Folder of the programs under test: that of this test program's profile.
 pub fn programs() -> PathBuf {
     let mut folder = std::env::current_exe().expect("this program has a path");
@@ -33,8 +35,9 @@ pub fn system(number: u8, adjust: impl FnOnce(&mut Layout)) -> (Network, tempfil
 
 /// Whether a foreign program is here. A machine without it skips the test aloud; CI must not.
 pub fn has(program: &str) -> bool {
-    let found = std::env::var_os("PATH")
-        .is_some_and(|path| std::env::split_paths(&path).any(|folder| folder.join(program).exists()));
+    let found = std::env::var_os("PATH").is_some_and(|path| {
+        std::env::split_paths(&path).any(|folder| folder.join(program).exists())
+    });
     if !found {
         assert!(std::env::var_os("CI").is_none(), "{program} is not installed, and this is CI");
         println!("skipped: {program} is not installed");
