@@ -8,6 +8,8 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 use trunkline_demo::network::{Layout, Network, get};
 
+pub mod baresip;
+pub mod chromium;
 pub mod sipp;
 
 /// Folder of the programs under test: that of this test program's profile.
@@ -101,6 +103,7 @@ pub fn records(network: &Network, gateway: char) -> Vec<Value> {
 }
 
 /// A foreign program that is ended when the test ends.
+#[derive(Debug)]
 pub struct Peer(pub Child);
 
 impl Peer {
@@ -151,4 +154,27 @@ print(pesq(8000, said, heard, 'nb'))
         .expect("python runs");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     Some(String::from_utf8_lossy(&output.stdout).trim().parse().expect("a score"))
+}
+
+/// Where `said` begins in `heard`, in ms: the shift at which both agree best, both at 8 kHz.
+///
+/// For paths on which the law changes, so that no block is found sample for sample.
+pub fn alignment_ms(said: &[i16], heard: &[i16]) -> f64 {
+    // A second and a half tells enough, and the rest may have been moved by the playout.
+    let said = &said[..said.len().min(12_000)];
+    let (shift, agreement) = (0..heard.len().saturating_sub(said.len() / 2))
+        .map(|shift| (shift, correlation(said, &heard[shift..])))
+        .max_by(|a, b| a.1.total_cmp(&b.1))
+        .expect("something was heard");
+    assert!(agreement > 0.9, "what was heard is not what was said: correlation {agreement:.2}");
+    shift as f64 / 8.0
+}
+
+/// Normalised correlation of two recordings over the shorter one.
+pub fn correlation(said: &[i16], heard: &[i16]) -> f64 {
+    let sums = said.iter().zip(heard).fold((0.0, 0.0, 0.0), |(both, a, b), (&x, &y)| {
+        let (x, y) = (f64::from(x), f64::from(y));
+        (both + x * y, a + x * x, b + y * y)
+    });
+    if sums.1 == 0.0 || sums.2 == 0.0 { 0.0 } else { sums.0 / (sums.1 * sums.2).sqrt() }
 }

@@ -1,0 +1,89 @@
+//! baresip as a phone: says a WAV file, records what it hears.
+
+use std::net::Ipv4Addr;
+use std::path::PathBuf;
+use std::process::Command;
+
+use trunkline_demo::network::Layout;
+
+use super::Peer;
+
+const MODULES: &str = "/usr/lib/baresip/modules";
+
+/// A baresip phone.
+#[derive(Debug)]
+pub struct Baresip {
+    /// Our address.
+    pub address: Ipv4Addr,
+    folder: PathBuf,
+    log: PathBuf,
+}
+
+impl Baresip {
+    /// A phone at `127.x.y.last` that speaks `codec` and says `speak`, a WAV file of 8 kHz; it
+    /// ends the call when it has said all of it. Answers calls by itself.
+    pub fn at(layout: &Layout, last: u8, codec: &str, speak: &std::path::Path) -> Self {
+        let [a, b, c] = layout.network;
+        let address = Ipv4Addr::new(a, b, c, last);
+        let folder = layout.file(&format!("baresip-{last}"));
+        std::fs::create_dir_all(&folder).expect("a folder");
+        let write = |name: &str, text: String| {
+            std::fs::write(folder.join(name), text).expect("the configuration is written");
+        };
+        write(
+            "config",
+            format!(
+                "sip_listen {address}:5060\nnet_interface {address}\n\
+                 audio_player aubridge,x\naudio_source aufile,{}\naudio_alert aubridge,y\n\
+                 ausrc_srate 8000\nauplay_srate 8000\nausrc_channels 1\nauplay_channels 1\n\
+                 snd_path {}\nmodule_path {MODULES}\n\
+                 module g711.so\nmodule aufile.so\nmodule aubridge.so\nmodule sndfile.so\n\
+                 module_tmp uuid.so\nmodule_tmp account.so\nmodule_app menu.so\n",
+                speak.display(),
+                folder.display(),
+            ),
+        );
+        write(
+            "accounts",
+            format!("<sip:baresip@{address}>;regint=0;audio_codecs={codec};answermode=auto\n"),
+        );
+        write("contacts", String::new());
+        Self { address, log: layout.file(&format!("baresip-{last}.log")), folder }
+    }
+
+    /// Calls `number` at `gateway`; the program ends after `end_after_s`.
+    pub fn call(&self, gateway: Ipv4Addr, number: &str, end_after_s: u32) -> Peer {
+        self.start(&["-e", &format!("dsip:{number}@{gateway}")], end_after_s)
+    }
+
+    /// Waits for a call; the program ends after `end_after_s`.
+    pub fn answer(&self, end_after_s: u32) -> Peer {
+        let peer = self.start(&[], end_after_s);
+        super::wait_for("baresip is ready", std::time::Duration::from_secs(5), || {
+            self.said().contains("baresip is ready").then_some(())
+        });
+        peer
+    }
+
+    /// What it printed.
+    pub fn said(&self) -> String {
+        let text = std::fs::read(&self.log).unwrap_or_default();
+        String::from_utf8_lossy(&text).into_owned()
+    }
+
+    /// The file with what it heard.
+    pub fn heard(&self) -> PathBuf {
+        std::fs::read_dir(&self.folder)
+            .expect("its folder")
+            .filter_map(|entry| Some(entry.ok()?.path()))
+            .find(|path| path.to_string_lossy().ends_with("-dec.wav"))
+            .unwrap_or_else(|| panic!("baresip recorded nothing: {}", self.said()))
+    }
+
+    fn start(&self, arguments: &[&str], end_after_s: u32) -> Peer {
+        let mut command = Command::new("baresip");
+        command.current_dir(&self.folder).arg("-4").arg("-f").arg(&self.folder);
+        command.args(["-t", &end_after_s.to_string()]).args(arguments);
+        Peer::start(&mut command, &self.log)
+    }
+}

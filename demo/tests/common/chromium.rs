@@ -1,0 +1,174 @@
+//! Headless Chromium, driven through chromedriver by plain WebDriver requests (W3C WebDriver).
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use base64::Engine as _;
+use serde_json::{Value, json};
+
+use super::{Peer, wait_for};
+
+/// Longest time for the browser to do what it was asked.
+const ANSWER_MAX: Duration = Duration::from_secs(30);
+
+/// How an element is named in WebDriver's answers (W3C WebDriver §12.1).
+const ELEMENT: &str = "element-6066-11e4-a52e-4f735466cecf";
+
+/// The person at the browser: a home of their own, so that nothing of the machine's user is
+/// touched.
+#[derive(Debug)]
+pub struct Person {
+    home: PathBuf,
+}
+
+impl Person {
+    /// Makes the home.
+    pub fn new(home: PathBuf) -> Self {
+        for folder in ["data", "config", "cache", "run", "Downloads"] {
+            std::fs::create_dir_all(home.join(folder)).expect("a folder");
+        }
+        Self { home }
+    }
+
+    /// A program that this person starts. The desktop is GNOME, whose programs ask the MIME
+    /// database what opens a file.
+    pub fn command(&self, program: impl AsRef<std::ffi::OsStr>) -> Command {
+        let mut command = Command::new(program);
+        command
+            .current_dir(&self.home)
+            .env("HOME", &self.home)
+            .env("XDG_DATA_HOME", self.home.join("data"))
+            .env("XDG_CONFIG_HOME", self.home.join("config"))
+            .env("XDG_CACHE_HOME", self.home.join("cache"))
+            .env("XDG_RUNTIME_DIR", self.home.join("run"))
+            .env("XDG_CURRENT_DESKTOP", "GNOME")
+            .env_remove("DISPLAY")
+            .env_remove("WAYLAND_DISPLAY");
+        command
+    }
+
+    /// Writes what Chromium remembers of this person's "Always open files of this type" and
+    /// "Always allow … to open links of this type".
+    fn remember(&self, origin: &str) {
+        let profile = self.home.join("chromium/Default");
+        std::fs::create_dir_all(&profile).expect("a profile");
+        let preferences = json!({
+            "download": {
+                "default_directory": self.home.join("Downloads"),
+                "extensions_to_open": "vlf",
+                "prompt_for_download": false,
+            },
+            "protocol_handler": { "allowed_origin_protocol_pairs": { origin: { "tel": true } } },
+        });
+        std::fs::write(profile.join("Preferences"), preferences.to_string()).expect("written");
+    }
+}
+
+/// A browser window.
+#[derive(Debug)]
+pub struct Browser {
+    session: String,
+    agent: ureq::Agent,
+    // Ended after the session.
+    _driver: Peer,
+}
+
+impl Browser {
+    /// Opens a browser for `person`, who allows pages of `origin` to open the telephone.
+    pub fn open(person: &Person, origin: &str, log: &Path) -> Self {
+        person.remember(origin);
+        let driver = Peer::start(person.command("chromedriver").arg("--port=0"), log);
+        let port = wait_for("chromedriver listens", ANSWER_MAX, || {
+            let text = std::fs::read_to_string(log).unwrap_or_default();
+            let (_, rest) = text.split_once("started successfully on port ")?;
+            rest.split_once('.')?.0.parse::<u16>().ok()
+        });
+        let agent: ureq::Agent = ureq::Agent::config_builder()
+            .http_status_as_error(false)
+            .timeout_global(Some(ANSWER_MAX))
+            .build()
+            .into();
+        let profile = format!("--user-data-dir={}", person.home.join("chromium").display());
+        let arguments = [
+            "--headless=new",
+            "--no-sandbox",
+            "--disable-gpu",
+            "--disable-quic",
+            "--disable-dev-shm-usage",
+            "--no-first-run",
+            "--disable-background-networking",
+            "--disable-component-update",
+            "--disable-sync",
+            "--window-size=1000,1000",
+            &profile,
+        ];
+        let wanted = json!({
+            "capabilities": { "alwaysMatch": {
+                "browserName": "chrome",
+                "goog:chromeOptions": { "binary": "/usr/bin/chromium", "args": arguments },
+            }}
+        });
+        let base = format!("http://127.0.0.1:{port}/session");
+        let answer = asked(&agent, &base, Some(&wanted));
+        let id = answer["sessionId"].as_str().expect("a session");
+        Self { session: format!("{base}/{id}"), agent, _driver: driver }
+    }
+
+    /// Goes to a page.
+    pub fn go(&self, url: &str) {
+        self.ask("url", Some(&json!({ "url": url })));
+    }
+
+    /// The text that a person sees of an element.
+    pub fn text(&self, selector: &str) -> String {
+        let element = self.element(selector);
+        let answer = self.ask(&format!("element/{element}/text"), None);
+        answer.as_str().expect("text").to_owned()
+    }
+
+    /// Clicks the first element that a CSS selector finds.
+    pub fn click(&self, selector: &str) {
+        let element = self.element(selector);
+        self.ask(&format!("element/{element}/click"), Some(&json!({})));
+    }
+
+    /// Takes a picture of the window as PNG.
+    pub fn screenshot(&self) -> Vec<u8> {
+        let answer = self.ask("screenshot", None);
+        let text = answer.as_str().expect("a picture");
+        base64::engine::general_purpose::STANDARD.decode(text).expect("base64")
+    }
+
+    fn element(&self, selector: &str) -> String {
+        let wanted = json!({ "using": "css selector", "value": selector });
+        let answer = self.ask("element", Some(&wanted));
+        answer[ELEMENT].as_str().unwrap_or_else(|| panic!("no {selector}: {answer}")).to_owned()
+    }
+
+    fn ask(&self, what: &str, body: Option<&Value>) -> Value {
+        asked(&self.agent, &format!("{}/{what}", self.session), body)
+    }
+}
+
+impl Drop for Browser {
+    fn drop(&mut self) {
+        // chromedriver ends the browser with the session.
+        let _ = self.agent.delete(&self.session).call();
+    }
+}
+
+/// The value that chromedriver answers.
+fn asked(agent: &ureq::Agent, url: &str, body: Option<&Value>) -> Value {
+    let response = match body {
+        Some(body) => {
+            agent.post(url).header("content-type", "application/json").send(body.to_string())
+        }
+        None => agent.get(url).call(),
+    };
+    let mut response = response.unwrap_or_else(|error| panic!("{url}: {error}"));
+    let text = response.body_mut().with_config().limit(64 << 20).read_to_string().expect("text");
+    let mut answer: Value = serde_json::from_str(&text).expect("JSON");
+    assert!(response.status().is_success(), "{url}: {text}");
+    answer["value"].take()
+}
