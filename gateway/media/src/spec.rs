@@ -4,6 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use trunkline_dsp::g711::Law;
 use trunkline_rtp::codec::Codec;
+use trunkline_rtp::sdp::Negotiated;
 
 use crate::error::MediaError;
 
@@ -126,6 +127,61 @@ pub struct Direction {
 impl Default for Direction {
     fn default() -> Self {
         Self { send: true, receive: true }
+    }
+}
+
+impl Remote {
+    /// Where the other side is, by what was negotiated in signalling that came from
+    /// `signalling_from`.
+    pub fn negotiated(negotiated: &Negotiated, signalling_from: Option<IpAddr>) -> Self {
+        Self { rtp: negotiated.remote_rtp, rtcp: negotiated.remote_rtcp, signalling_from }
+    }
+}
+
+impl From<&Negotiated> for Sending {
+    fn from(negotiated: &Negotiated) -> Self {
+        // Events on another clock than the voice's have no place in its timestamps.
+        let same_clock = negotiated.telephone_event_clock_hz == negotiated.codec.rtp_clock_hz();
+        Self {
+            codec: negotiated.codec,
+            payload_type: negotiated.payload_type,
+            telephone_event: negotiated.telephone_event.filter(|_| same_clock),
+            ptime_ms: negotiated.ptime_ms,
+        }
+    }
+}
+
+impl PayloadFormat {
+    /// Everything that may come, by what was negotiated.
+    pub fn receivable(negotiated: &Negotiated) -> Vec<Self> {
+        let audio = negotiated
+            .receivable
+            .iter()
+            .map(|&(payload_type, codec)| Self { payload_type, payload: Payload::Audio(codec) });
+        let clock_hz = negotiated.telephone_event_clock_hz;
+        let events = negotiated.receive_telephone_event.map(|payload_type| Self {
+            payload_type,
+            payload: Payload::TelephoneEvent { clock_hz },
+        });
+        let noise = negotiated
+            .comfort_noise
+            .map(|payload_type| Self { payload_type, payload: Payload::ComfortNoise });
+        audio.chain(events).chain(noise).collect()
+    }
+}
+
+impl RtpLegUpdate {
+    /// All that was negotiated in signalling that came from `signalling_from`.
+    pub fn negotiated(negotiated: &Negotiated, signalling_from: Option<IpAddr>) -> Self {
+        Self {
+            remote: Some(Remote::negotiated(negotiated, signalling_from)),
+            sending: Some(negotiated.into()),
+            receiving: Some(PayloadFormat::receivable(negotiated)),
+            direction: Some(Direction {
+                send: negotiated.direction.sends(),
+                receive: negotiated.direction.receives(),
+            }),
+        }
     }
 }
 

@@ -8,12 +8,12 @@ use trunkline_call::LegId;
 use trunkline_call::trunk::BChannel;
 use trunkline_dsp::g711::Law;
 use trunkline_media::{
-    Direction, LegStatistics, Media, MediaError, Payload, PayloadFormat, Remote, RtpLegSpec,
-    RtpLegUpdate, Sending, TimeslotEnd,
+    LegStatistics, Media, MediaError, Payload, PayloadFormat, Remote, RtpLegSpec, RtpLegUpdate,
+    Sending, TimeslotEnd,
 };
 use trunkline_rtp::RtpError;
 use trunkline_rtp::codec::Codec;
-use trunkline_rtp::sdp::{LocalMedia, Negotiated, Sdp, accept_answer, answer, make_offer};
+use trunkline_rtp::sdp::{LocalMedia, Sdp, accept_answer, answer, make_offer};
 use trunkline_tdm::Bearer;
 
 /// Why a leg has no media.
@@ -109,9 +109,9 @@ impl Voice {
         // any port first.
         let any_port = self.local_media((self.settings.address, 9).into());
         let (_, negotiated) = answer(&offer, &any_port, &self.settings.codecs)?;
-        let remote = remote_of(&negotiated, Some(from));
-        let sending = sending_of(&negotiated);
-        let local = self.open(leg, Some(remote), sending, receiving_of(&negotiated))?;
+        let remote = Remote::negotiated(&negotiated, Some(from));
+        let receiving = PayloadFormat::receivable(&negotiated);
+        let local = self.open(leg, Some(remote), (&negotiated).into(), receiving)?;
         let (answer, _) = answer(&offer, &local, &self.settings.codecs)?;
         Ok(answer.to_string().into_bytes())
     }
@@ -147,7 +147,7 @@ impl Voice {
         let voice = self.legs.get(&leg).ok_or(VoiceError::NoLeg)?;
         let Some(offer) = &voice.offer else { return Ok(()) };
         let negotiated = accept_answer(offer, &answer)?;
-        self.media.update(voice.media, update_of(&negotiated, from))?;
+        self.media.update(voice.media, RtpLegUpdate::negotiated(&negotiated, from))?;
         Ok(())
     }
 
@@ -164,7 +164,7 @@ impl Voice {
         let voice = self.legs.get_mut(&leg).ok_or(VoiceError::NoLeg)?;
         voice.local.version += 1;
         let (answer, negotiated) = answer(&offer, &voice.local, codecs)?;
-        self.media.update(voice.media, update_of(&negotiated, from))?;
+        self.media.update(voice.media, RtpLegUpdate::negotiated(&negotiated, from))?;
         Ok(answer.to_string().into_bytes())
     }
 
@@ -258,49 +258,6 @@ impl Voice {
 
 /// First of the dynamic payload types (RFC 3551 §6).
 const DYNAMIC_PAYLOAD_TYPE: u8 = 96;
-
-fn remote_of(negotiated: &Negotiated, from: Option<IpAddr>) -> Remote {
-    Remote { rtp: negotiated.remote_rtp, rtcp: negotiated.remote_rtcp, signalling_from: from }
-}
-
-fn sending_of(negotiated: &Negotiated) -> Sending {
-    // Events on another clock than the voice's have no place in its timestamps.
-    let same_clock = negotiated.telephone_event_clock_hz == negotiated.codec.rtp_clock_hz();
-    Sending {
-        codec: negotiated.codec,
-        payload_type: negotiated.payload_type,
-        telephone_event: negotiated.telephone_event.filter(|_| same_clock),
-        ptime_ms: negotiated.ptime_ms,
-    }
-}
-
-fn receiving_of(negotiated: &Negotiated) -> Vec<PayloadFormat> {
-    let audio = negotiated.receivable.iter().map(|&(payload_type, codec)| PayloadFormat {
-        payload_type,
-        payload: Payload::Audio(codec),
-    });
-    let clock_hz = negotiated.telephone_event_clock_hz;
-    let events = negotiated.receive_telephone_event.map(|payload_type| PayloadFormat {
-        payload_type,
-        payload: Payload::TelephoneEvent { clock_hz },
-    });
-    let noise = negotiated
-        .comfort_noise
-        .map(|payload_type| PayloadFormat { payload_type, payload: Payload::ComfortNoise });
-    audio.chain(events).chain(noise).collect()
-}
-
-fn update_of(negotiated: &Negotiated, from: Option<IpAddr>) -> RtpLegUpdate {
-    RtpLegUpdate {
-        remote: Some(remote_of(negotiated, from)),
-        sending: Some(sending_of(negotiated)),
-        receiving: Some(receiving_of(negotiated)),
-        direction: Some(Direction {
-            send: negotiated.direction.sends(),
-            receive: negotiated.direction.receives(),
-        }),
-    }
-}
 
 /// The statistics of a leg as they go into its call record.
 pub fn statistics(figures: &LegStatistics) -> Value {
