@@ -11,6 +11,7 @@ use trunkline_demo::network::{Layout, Network, get};
 pub mod baresip;
 pub mod chromium;
 pub mod sipp;
+pub mod stranger;
 
 /// Folder of the programs under test: that of this test program's profile.
 pub fn programs() -> PathBuf {
