@@ -1,1 +1,19 @@
 //! Internet telephone software: the helper application that a click on a number starts.
+//!
+//! | module | subject |
+//! |---|---|
+//! | [`callee`] | whom to call, from a number, a link or linked data |
+//! | [`engine`] | the call: directory, SIP, voice |
+//! | [`sound`] | microphone and loudspeaker, WAV files, or nothing |
+//! | [`terminal`] | the text interface |
+//! | [`desktop`] | the helper application of a desktop |
+//! | [`words`] | why a call failed |
+#![forbid(unsafe_code)]
+
+pub mod callee;
+pub mod configuration;
+pub mod desktop;
+pub mod engine;
+pub mod sound;
+pub mod terminal;
+pub mod words;

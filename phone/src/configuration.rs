@@ -1,0 +1,135 @@
+//! The phone's configuration: YAML in `$XDG_CONFIG_HOME/trunkline/phone.yaml`.
+
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+
+use serde::Deserialize;
+use trunkline_number::{CountryProfile, Policy};
+
+/// What the phone is told.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Configuration {
+    /// ENUM servers of the gateway address server, asked in this order.
+    pub directory: Vec<SocketAddr>,
+    /// Domain below which numbers are looked up.
+    #[serde(default = "default_apex")]
+    pub apex: String,
+    /// Our own address; without it the one from which the gateway is reached.
+    #[serde(default)]
+    pub address: Option<IpAddr>,
+    /// Our own number or name, shown to the called person.
+    #[serde(default = "default_identity")]
+    pub identity: String,
+    /// How numbers are dialled here.
+    #[serde(default)]
+    pub country: CountryProfile,
+    /// Numbers that a page may not ring.
+    #[serde(default)]
+    pub policy: Policy,
+    /// Ask before dialling.
+    #[serde(default = "yes")]
+    pub ask: bool,
+    /// Gateways that linked data may name without a signature.
+    #[serde(default)]
+    pub trusted_gateways: Vec<String>,
+    /// Public keys (base64) of web servers whose signed linked data may name a gateway.
+    #[serde(default)]
+    pub trusted_keys: Vec<String>,
+    /// Transport to the gateway.
+    #[serde(default)]
+    pub transport: Transport,
+    /// Codecs offered, best first.
+    #[serde(default = "default_codecs")]
+    pub codecs: Vec<CodecName>,
+    /// Microphone and loudspeaker.
+    #[serde(default)]
+    pub sound: Sound,
+    /// Delete linked data after reading it: browsers pile it up in the downloads folder.
+    #[serde(default = "yes")]
+    pub delete_linked_data: bool,
+    /// Log file; a helper application has no terminal. Standard error without it.
+    #[serde(default)]
+    pub log: Option<PathBuf>,
+}
+
+impl Default for Configuration {
+    /// A phone that was never configured: it asks a directory on this host.
+    fn default() -> Self {
+        Self {
+            directory: vec![SocketAddr::from(([127, 0, 0, 1], 5300))],
+            apex: default_apex(),
+            address: None,
+            identity: default_identity(),
+            country: CountryProfile::default(),
+            policy: Policy::default(),
+            ask: true,
+            trusted_gateways: Vec::new(),
+            trusted_keys: Vec::new(),
+            transport: Transport::default(),
+            codecs: default_codecs(),
+            sound: Sound::default(),
+            delete_linked_data: true,
+            log: None,
+        }
+    }
+}
+
+/// Transport of SIP.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Transport {
+    /// UDP.
+    #[default]
+    Udp,
+    /// TCP.
+    Tcp,
+}
+
+/// A codec by its name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CodecName {
+    /// G.711 A-law.
+    Pcma,
+    /// G.711 µ-law.
+    Pcmu,
+    /// Opus, narrow band.
+    Opus,
+}
+
+/// Microphone and loudspeaker.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "snake_case", tag = "use")]
+pub enum Sound {
+    /// The system's default devices; nothing where there are none.
+    #[default]
+    Devices,
+    /// WAV files, 8 kHz, 16 bit, one channel.
+    Files {
+        /// What is said; silence without it, and after its end.
+        #[serde(default)]
+        speak: Option<PathBuf>,
+        /// Where to write what is heard.
+        #[serde(default)]
+        record: Option<PathBuf>,
+    },
+    /// Silence.
+    Nothing,
+}
+
+fn default_apex() -> String {
+    "e164.arpa".to_owned()
+}
+
+fn default_identity() -> String {
+    "anonymous".to_owned()
+}
+
+fn default_codecs() -> Vec<CodecName> {
+    vec![CodecName::Pcma, CodecName::Pcmu, CodecName::Opus]
+}
+
+fn yes() -> bool {
+    true
+}
