@@ -318,7 +318,8 @@ pub fn post(url: &str, body: &Value) -> Result<Value, NetworkError> {
     Ok(serde_json::from_str(&text).unwrap_or(Value::String(text)))
 }
 
-fn write_files(layout: &Layout) -> Result<(), NetworkError> {
+/// Writes the configurations, the speech and the web server's key into the layout's folder.
+pub fn write_files(layout: &Layout) -> Result<(), NetworkError> {
     let system = |what: &Path| {
         let what = what.display().to_string();
         move |error| NetworkError::System { what, error }
