@@ -35,13 +35,11 @@ pub enum IsdnError {
         /// Protocol discriminator.
         discriminator: u8,
     },
-    /// The message ends inside an element or its header.
-    #[error("message ends at octet {offset}, inside element {element:#04x}")]
+    /// The message ends inside its header.
+    #[error("message ends at octet {offset}, inside its header")]
     MessageTooShort {
         /// Where.
         offset: usize,
-        /// Identifier of the element, 0 in the header.
-        element: u8,
     },
     /// The call reference has a length that is not used.
     #[error("call reference of {octets} octets")]

@@ -387,9 +387,15 @@ impl PrimaryRate {
                     Element::RestartIndicator(class) => Some(*class),
                     _ => None,
                 });
-                let channels = match class {
-                    Some(RestartClass::Indicated) => listed,
-                    _ => None,
+                let channels = match (class, listed) {
+                    (Some(RestartClass::Indicated), Some(listed)) => Some(listed),
+                    (Some(RestartClass::Interface | RestartClass::AllInterfaces), _) => None,
+                    // §5.8.6: without a scope that can be read nothing is restarted.
+                    _ => {
+                        let invalid = message.elements.contains(&Element::Invalid(0x79));
+                        self.global_status(now, message, if invalid { 100 } else { 96 });
+                        return;
+                    }
                 };
                 self.clear_restarted(now, channels.as_deref());
                 let reference = CallReference { value: 0, to_origin: false };
@@ -406,12 +412,16 @@ impl PrimaryRate {
             MessageType::Status => {}
             _ => {
                 self.counters.unknown_call_references += 1;
-                let location = own_location(self.configuration.side);
-                let elements =
-                    vec![Element::Cause(Cause { value: 81, location }), Element::CallState(0)];
-                self.send(now, message.reference, MessageType::Status, elements);
+                self.global_status(now, message, 81);
             }
         }
+    }
+
+    /// A STATUS for the global call reference (§5.8.3.2 f).
+    fn global_status(&mut self, now: Instant, message: &Message, value: u8) {
+        let location = own_location(self.configuration.side);
+        let elements = vec![Element::Cause(Cause { value, location }), Element::CallState(0)];
+        self.send(now, message.reference, MessageType::Status, elements);
     }
 
     fn clear_restarted(&mut self, now: Instant, channels: Option<&[u8]>) {

@@ -267,7 +267,7 @@ fn a_lost_line_ends_calls_by_t309_and_the_link_comes_back() {
     interface.run();
     assert!(matches!(
         interface.seen_by_user()[..],
-        [Indication::Released { cause: Cause { value: 41, .. } }]
+        [Indication::Released { cause: Cause { value: 27, .. } }]
     ));
     interface.pass(Duration::from_secs(91));
     assert!(matches!(
@@ -294,6 +294,37 @@ fn restart_clears_the_channel_on_both_sides() {
     interface.run();
     assert_eq!((interface.user.calls(), interface.network.calls()), (0, 0));
     assert!(interface.network.restarting.is_none(), "it was acknowledged");
+}
+
+#[test]
+fn a_restart_without_a_readable_scope_clears_nothing() {
+    let mut interface = Interface::up();
+    let (_, theirs) = interface.call_from_user();
+    interface.ask_network(theirs, Request::Connect);
+    let reference = CallReference { value: 0, to_origin: false };
+    for elements in [vec![], vec![Element::RestartIndicator(RestartClass::Indicated)]] {
+        let message = Message { reference, message_type: MessageType::Restart, elements };
+        interface.network.put(interface.now, &message);
+        interface.run();
+    }
+    assert_eq!((interface.user.calls(), interface.network.calls()), (1, 1));
+}
+
+#[test]
+fn an_answer_on_another_channel_than_the_one_asked_for_ends_the_call() {
+    let mut interface = Interface::up();
+    let (_, theirs) = interface.call_from_user();
+    let key = interface.network.references[&theirs];
+    let channels = Channels::Listed(vec![18]);
+    let elements =
+        vec![Element::ChannelIdentification(ChannelIdentification { exclusive: true, channels })];
+    interface.network.send(interface.now, key, MessageType::Alerting, elements);
+    interface.network.drain_link(interface.now);
+    interface.run();
+    assert!(matches!(
+        interface.seen_by_user()[0],
+        Indication::Disconnect { cause: Cause { value: 6, .. }, .. }
+    ));
 }
 
 #[test]

@@ -291,15 +291,24 @@ impl Call {
     pub fn message(&mut self, now: Instant, message: &Message) -> Step {
         let mut step = Step::default();
         let in_band = message.is_in_band();
+        let named = message.channel().map(|(channel, _)| channel);
+        if self.outgoing
+            && named.is_some_and(|channel| channel != self.channel)
+            && self.is_before(CallState::Active)
+            && answers_setup(message.message_type)
+        {
+            // §5.1.2, §5.2.3.1: the channel was asked for as the only one; 6, channel
+            // unacceptable.
+            self.give_up(now, 6, &mut step);
+            return step;
+        }
         match message.message_type {
             MessageType::SetupAcknowledge if self.outgoing && self.state == self.initial() => {
                 // §5.1.3: the number was sent whole; T304 guards the wait.
-                self.take_channel(message);
                 self.state = self.overlap();
                 self.running.start(now, Timer::T304, &self.timers);
             }
             MessageType::CallProceeding if self.outgoing && self.is_before(self.proceeding()) => {
-                self.take_channel(message);
                 self.state = self.proceeding();
                 self.running.start(now, Timer::T310, &self.timers);
                 step.indicate(Indication::Proceeding { in_band });
@@ -312,13 +321,11 @@ impl Call {
                 step.indicate(Indication::Progress { in_band });
             }
             MessageType::Alerting if self.outgoing && self.is_before(self.alerting()) => {
-                self.take_channel(message);
                 self.state = self.alerting();
                 self.running.start(now, Timer::T301, &self.timers);
                 step.indicate(Indication::Alerting { in_band });
             }
             MessageType::Connect if self.outgoing && self.is_before(CallState::Active) => {
-                self.take_channel(message);
                 self.state = CallState::Active;
                 self.running.stop();
                 step.send(MessageType::ConnectAcknowledge, Vec::new());
@@ -332,7 +339,8 @@ impl Call {
             // The user may acknowledge although the network did not wait for it (§5.1.8).
             MessageType::ConnectAcknowledge if self.state == CallState::Active => {}
             MessageType::Disconnect if self.is_up() => {
-                let cause = message.cause().unwrap_or(Cause { value: 96, ..self.cause });
+                // §5.8.6.1: without a cause it is 31, normal, unspecified.
+                let cause = message.cause().unwrap_or(Cause { value: 31, ..self.cause });
                 self.state = self.disconnecting(false);
                 self.running.stop();
                 step.indicate(Indication::Disconnect { cause, in_band });
@@ -464,7 +472,7 @@ impl Call {
         if self.state == CallState::Active {
             self.running.start(now, Timer::T309, &self.timers);
         } else {
-            let cause = Cause { value: 41, location: own_location(self.side) };
+            let cause = Cause { value: 27, location: own_location(self.side) };
             self.gone(&mut step, cause);
         }
         step
@@ -581,15 +589,20 @@ impl Call {
         }
     }
 
-    fn take_channel(&mut self, message: &Message) {
-        if let Some((channel, _)) = message.channel() {
-            self.channel = channel;
-        }
-    }
-
     fn timer_cause(&self) -> Cause {
         Cause { value: 102, location: own_location(self.side) }
     }
+}
+
+/// Messages in which the called side names the channel.
+fn answers_setup(message_type: MessageType) -> bool {
+    matches!(
+        message_type,
+        MessageType::SetupAcknowledge
+            | MessageType::CallProceeding
+            | MessageType::Alerting
+            | MessageType::Connect
+    )
 }
 
 fn channel_element(channel: u8, exclusive: bool) -> Element {

@@ -103,10 +103,7 @@ impl Message {
     /// Reads a message.
     pub fn decode(octets: &[u8]) -> Result<Self, IsdnError> {
         let at = |offset: usize| {
-            octets
-                .get(offset)
-                .copied()
-                .ok_or(IsdnError::MessageTooShort { offset: octets.len(), element: 0 })
+            octets.get(offset).copied().ok_or(IsdnError::MessageTooShort { offset: octets.len() })
         };
         let discriminator = at(0)?;
         if discriminator != PROTOCOL_DISCRIMINATOR {
@@ -152,12 +149,18 @@ impl Message {
                     _ => elements.push(Element::Other(identifier)),
                 }
             } else {
-                let too_short =
-                    IsdnError::MessageTooShort { offset: octets.len(), element: identifier };
-                let size = usize::from(*octets.get(offset).ok_or(too_short)?);
-                offset += 1;
-                let contents = octets.get(offset..offset + size).ok_or(too_short)?;
-                offset += size;
+                let contents = octets
+                    .get(offset)
+                    .and_then(|size| octets.get(offset + 1..offset + 1 + usize::from(*size)));
+                let Some(contents) = contents else {
+                    // §5.8.6.2, §5.8.7.2: what came before an element that is cut off still
+                    // counts; the element itself is invalid.
+                    if codeset == 0 {
+                        elements.push(Element::Invalid(identifier));
+                    }
+                    break;
+                };
+                offset += 1 + contents.len();
                 if codeset == 0 {
                     elements.push(Element::decode(identifier, contents));
                 }
@@ -253,11 +256,16 @@ mod tests {
     }
 
     #[test]
-    fn a_message_that_ends_inside_an_element_is_refused() {
-        assert_eq!(
-            Message::decode(&[8, 1, 1, 0x45, 0x08, 2, 0x80]),
-            Err(IsdnError::MessageTooShort { offset: 7, element: 0x08 })
-        );
+    fn an_element_that_is_cut_off_does_not_take_the_message_with_it() {
+        let octets = [8, 1, 1, 0x45, 0x08, 2, 0x80, 0x91, 0x28, 9, b'x'];
+        let message = Message::decode(&octets).unwrap();
+        assert_eq!(message.cause().map(|cause| cause.value), Some(17));
+        assert_eq!(message.elements.last(), Some(&Element::Invalid(0x28)));
+    }
+
+    #[test]
+    fn a_message_without_a_whole_header_is_refused() {
+        assert_eq!(Message::decode(&[8, 2, 1]), Err(IsdnError::MessageTooShort { offset: 3 }));
         assert_eq!(
             Message::decode(&[8, 3, 1, 1, 1, 0x45]),
             Err(IsdnError::CallReference { octets: 3 })
