@@ -33,9 +33,11 @@ impl Ladder {
         let number = event.text("number").to_owned();
         let begun =
             self.begun.entry(number.clone()).or_insert(Begun { at: event.at, last_step: step });
-        // Steps climb; one that falls back far behind begins the next call.
+        // Steps climb; one that falls back far behind begins the next call. A page has no number
+        // yet: its steps are its own.
         let is_new = begun.last_step >= LAST_STEP && step < LAST_STEP
             || step + 3 < begun.last_step
+            || number.is_empty() && step <= begun.last_step
             || event.at.duration_since(begun.at).as_secs() > 300;
         if is_new {
             *begun = Begun { at: event.at, last_step: step };

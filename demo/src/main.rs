@@ -63,6 +63,8 @@ fn start(folder: PathBuf) -> Result<Network, NetworkError> {
     let program = std::env::current_exe().map_err(system("this program"))?;
     let programs = program.parent().map(PathBuf::from).unwrap_or_default();
     let network = Network::start(Layout::demonstration(&folder, &programs))?;
+    // What was logged on the way up is in the logs; the ladders begin with the first call.
+    while network.next_event(Duration::ZERO).is_some() {}
     let layout = &network.layout;
     println!("directory  ENUM at {} (dig), {}", layout.directory(), layout.directory_http());
     println!("gateway A  SIP at {}:5060, http://{0}:9100/status", layout.gateway_a());

@@ -195,7 +195,6 @@ impl Phone {
         .await?;
         let media = Media::start(MediaConfig {
             cores: vec![0],
-            realtime_priority: None,
             rtp_timeout: Duration::ZERO,
             ..MediaConfig::default()
         })?;
