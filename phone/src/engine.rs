@@ -1,11 +1,12 @@
 //! The call: which gateway, INVITE, voice, and how it ended.
 
-use std::net::{IpAddr, SocketAddr, UdpSocket};
-use std::time::{Duration, Instant};
+mod route;
 
-use trunkline_directory::client::{
-    BadApex, EnumResolver, Resolution, ResolverSettings, SipTarget, SipTransport, Unavailable,
-};
+use std::net::SocketAddr;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use tokio::sync::mpsc;
+use trunkline_directory::client::{BadApex, SipTarget, SipTransport, Unavailable};
 use trunkline_dsp::g711::Law;
 use trunkline_media::{
     Media, MediaConfig, MediaError, MediaEvent, MediaEventKind, Payload, PayloadFormat, RtpLegSpec,
@@ -28,14 +29,15 @@ use crate::sound::{Sound, SoundError};
 use crate::terminal::{Key, Terminal};
 use crate::words::why_it_failed;
 
-/// Port of SIP where an address names none.
-const SIP_PORT: u16 = 5060;
-
 /// First of the dynamic payload types (RFC 3551 §6).
 const DYNAMIC_PAYLOAD_TYPE: u8 = 96;
 
 /// How long a digit sounds, in ms.
 const DIGIT_MS: u32 = 120;
+
+/// T1 of RFC 3261 §17.1.1.1. A person does not wait for 64 times the usual 500 ms before the next
+/// gateway is tried; on a longer way an INVITE is sent once more than needed.
+const T1: Duration = Duration::from_millis(100);
 
 /// Longest time for the last message to be answered at the end.
 const SHUTDOWN_MAX: Duration = Duration::from_secs(2);
@@ -53,14 +55,28 @@ pub struct Wishes {
 #[derive(Debug, thiserror::Error)]
 pub enum CallError {
     /// No gateway serves the number.
-    #[error("unknown number: no gateway serves it")]
-    UnknownNumber,
+    #[error("unknown number: no gateway serves this number")]
+    NoGateway,
     /// The directory does not say.
-    #[error("no gateway: {0}")]
+    #[error("no gateway: the directory does not answer ({0})")]
     NoDirectory(#[from] Unavailable),
-    /// The gateway turned the call down; why, in words.
-    #[error("{0}")]
-    Refused(&'static str),
+    /// The gateway turned the call down.
+    #[error("{why}")]
+    Refused {
+        /// Status of SIP.
+        status: u16,
+        /// Why, in words.
+        why: &'static str,
+    },
+    /// Nothing came back from the gateway.
+    #[error("the gateway does not answer: {0}")]
+    Silent(String),
+    /// The voice stopped.
+    #[error("the voice of the call failed")]
+    Voice,
+    /// A digit to be sent is none.
+    #[error("{0:?} is no digit: 0-9, *, # and A-D can be sent")]
+    Digit(char),
     /// The gateway's address cannot be used.
     #[error("no gateway: {0:?} is no address that can be called")]
     Gateway(String),
@@ -94,6 +110,9 @@ pub fn run(
     wishes: Wishes,
     terminal: &Terminal,
 ) -> Result<(), CallError> {
+    if let Some(other) = wishes.digits.iter().flat_map(|text| text.chars()).find(is_no_digit) {
+        return Err(CallError::Digit(other));
+    }
     tracing::info!(target: "ladder", step = 406_u32, number = %callee.number, "phone started with {}", callee.written);
     tokio::runtime::Builder::new_multi_thread()
         .worker_threads(1)
@@ -108,68 +127,59 @@ async fn call(
     wishes: Wishes,
     terminal: &Terminal,
 ) -> Result<(), CallError> {
-    let targets = targets(&configuration, &callee).await?;
-    let mut last = CallError::UnknownNumber;
-    for target in targets {
-        terminal
-            .show(&format!("Dialling {} through {}:{}", callee.written, target.host, target.port));
-        match Phone::dial(&configuration, callee.number, &target)
-            .await?
-            .talk(&wishes, terminal)
-            .await
-        {
-            // Another gateway may have room.
-            Err(CallError::Refused(why)) if why.starts_with("gateway full") => {
-                last = CallError::Refused(why);
+    let mut desk = Desk { terminal, keys: terminal.read_keys(), signals: Signals::catch()? };
+    let mut outcome = Err(CallError::NoGateway);
+    for gateway in route::gateways(&configuration, &callee).await? {
+        desk.terminal.show(&format!(
+            "Dialling {} through {}:{}",
+            callee.written, gateway.host, gateway.port
+        ));
+        outcome = match Phone::dial(&configuration, callee.number, &gateway).await {
+            Ok(phone) => phone.talk(&wishes, &mut desk).await,
+            Err(error) => Err(error),
+        };
+        match &outcome {
+            Err(error) if error.is_of_this_gateway() => {
+                tracing::warn!(gateway = %gateway.host, %error, "gateway passed over");
             }
-            outcome => return outcome,
+            _ => break,
         }
     }
-    Err(last)
+    outcome
 }
 
-/// The gateways to try, best first.
-async fn targets(
-    configuration: &Configuration,
-    callee: &Callee,
-) -> Result<Vec<SipTarget>, CallError> {
-    let number = callee.number;
-    if let Some(gateway) = &callee.gateway {
-        let uri = format!("sip:{number}@{gateway}");
-        let target = SipTarget::read(&uri).ok_or_else(|| CallError::Gateway(gateway.clone()))?;
-        return Ok(vec![target]);
+impl CallError {
+    /// Whether another gateway may do better: one that is full, dead or nowhere.
+    fn is_of_this_gateway(&self) -> bool {
+        matches!(self, Self::Refused { status: 503, .. } | Self::Silent(_) | Self::Gateway(_))
     }
-    let resolver = EnumResolver::new(ResolverSettings {
-        servers: configuration.directory.clone(),
-        apex: configuration.apex.clone(),
-        ..ResolverSettings::default()
-    })?;
-    tracing::info!(target: "ladder", step = 407_u32, %number, "inquiry to the directory");
-    match resolver.resolve(&number).await {
-        Resolution::Routes(routes) => {
-            let first = &routes[0];
-            tracing::info!(target: "ladder", step = 408_u32, %number, "reply: gateway {}:{}", first.host, first.port);
-            Ok(routes)
-        }
-        Resolution::UnknownNumber => Err(CallError::UnknownNumber),
-        Resolution::Unavailable(why) => Err(why.into()),
-    }
+}
+
+/// What the person can do during a call, whichever gateway it goes through.
+struct Desk<'a> {
+    terminal: &'a Terminal,
+    keys: mpsc::Receiver<Key>,
+    signals: Signals,
 }
 
 /// A call that is dialled.
 struct Phone {
     number: E164,
+    gateway: String,
     endpoint: Endpoint,
     events: Events,
     sip: LegId,
     media: Media,
-    media_events: tokio::sync::mpsc::Receiver<MediaEvent>,
+    media_events: mpsc::Receiver<MediaEvent>,
     leg: trunkline_media::LegId,
     local: LocalMedia,
     offer: Sdp,
     codecs: Vec<Codec>,
     controls: Controls,
     sound: Sound,
+    /// The network's own ring-back tone comes.
+    has_early_media: bool,
+    is_held: bool,
 }
 
 impl Phone {
@@ -180,7 +190,7 @@ impl Phone {
     ) -> Result<Self, CallError> {
         let address = match configuration.address {
             Some(address) => address,
-            None => own_address(target).await?,
+            None => route::own_address(target).await?,
         };
         let tcp =
             configuration.transport == Transport::Tcp || target.transport == SipTransport::Tcp;
@@ -190,11 +200,12 @@ impl Phone {
             tcp: if tcp { vec![local] } else { Vec::new() },
             user_agent: "Trunkline phone".to_owned(),
             contact_user: configuration.identity.clone(),
+            t1: T1,
             ..EndpointConfig::default()
         })
         .await?;
         let media = Media::start(MediaConfig {
-            cores: vec![0],
+            cores: vec![first_core()],
             rtp_timeout: Duration::ZERO,
             ..MediaConfig::default()
         })?;
@@ -217,7 +228,7 @@ impl Phone {
             Sound::start(&configuration.sound, opened.timeslot, controls.clone(), |text| {
                 eprintln!("{text}");
             })?;
-        let local = LocalMedia::new(opened.local, 1);
+        let local = LocalMedia::new(opened.local, session_id());
         let offer = make_offer(&local, &codecs);
         let host = address.to_string();
         let uri: Uri = target.uri.parse()?;
@@ -232,6 +243,7 @@ impl Phone {
         let sip = endpoint.invite(invite)?;
         Ok(Self {
             number,
+            gateway: format!("{}:{}", target.host, target.port),
             endpoint,
             events,
             sip,
@@ -243,21 +255,23 @@ impl Phone {
             codecs,
             controls,
             sound,
+            has_early_media: false,
+            is_held: false,
         })
     }
 
     /// Follows the call to its end.
-    async fn talk(mut self, wishes: &Wishes, terminal: &Terminal) -> Result<(), CallError> {
-        let outcome = self.follow(wishes, terminal).await;
-        self.end().await?;
-        outcome
+    async fn talk(mut self, wishes: &Wishes, desk: &mut Desk<'_>) -> Result<(), CallError> {
+        let outcome = self.follow(wishes, desk).await;
+        let ended = self.end().await;
+        outcome.and(ended)
     }
 
-    async fn follow(&mut self, wishes: &Wishes, terminal: &Terminal) -> Result<(), CallError> {
-        let mut signals = Signals::catch()?;
-        let mut keys = terminal.read_keys();
+    async fn follow(&mut self, wishes: &Wishes, desk: &mut Desk<'_>) -> Result<(), CallError> {
+        let terminal = desk.terminal;
         let mut keys_open = true;
-        let mut muted = false;
+        let mut is_muted = false;
+        let mut has_replied = false;
         let mut answered_at: Option<Instant> = None;
         let mut tick = tokio::time::interval(Duration::from_millis(500));
         loop {
@@ -271,15 +285,15 @@ impl Phone {
             tokio::select! {
                 event = self.events.next() => match event {
                     Some(Event::Provisional { status, sdp, .. }) => {
-                        let has_media = sdp.is_some();
-                        if let Some(sdp) = sdp { self.use_answer(&sdp)?; }
-                        if status == 180 {
-                            terminal.show("Ringing");
-                            self.controls.ring(!has_media);
-                        }
+                        has_replied = true;
+                        self.progress(status, sdp.as_deref(), terminal);
                     }
                     Some(Event::Answered { sdp, .. }) => {
-                        if let Some(sdp) = sdp { self.use_answer(&sdp)?; }
+                        match sdp {
+                            Some(sdp) => self.use_answer(&sdp)?,
+                            None if self.has_early_media => {}
+                            None => return Err(RtpError::NoAudio.into()),
+                        }
                         self.controls.talk();
                         answered_at = Some(Instant::now());
                         tracing::info!(target: "ladder", step = 413_u32, number = %self.number, "talking");
@@ -288,10 +302,15 @@ impl Phone {
                             self.send_digit(digit)?;
                         }
                     }
-                    Some(Event::Failed { status, cause, .. }) => {
-                        return Err(CallError::Refused(why_it_failed(cause, status)));
+                    // RFC 3261 §17.1.1.2: a client transaction that times out counts as 408.
+                    Some(Event::Failed { status: 408, cause: None, .. }) if !has_replied => {
+                        return Err(CallError::Silent(self.gateway.clone()));
                     }
-                    Some(Event::ReInvite { sdp, .. }) => self.offered_again(&sdp)?,
+                    Some(Event::Failed { status, cause, .. }) => {
+                        let why = why_it_failed(cause, status);
+                        return Err(CallError::Refused { status, why });
+                    }
+                    Some(Event::ReInvite { sdp, .. }) => self.offered_again(&sdp, terminal)?,
                     Some(Event::Bye { .. } | Event::SessionExpired { .. }) | None => {
                         terminal.show(&ended("The other side hung up", answered_at));
                         return Ok(());
@@ -300,23 +319,24 @@ impl Phone {
                 },
                 Some(event) = self.media_events.recv() => {
                     if let MediaEventKind::Failed = event.kind {
-                        tracing::error!("the voice of the call failed");
+                        return Err(CallError::Voice);
                     }
                 }
-                key = keys.recv(), if keys_open => match key {
+                key = desk.keys.recv(), if keys_open => match key {
                     Some(Key::Digit(digit)) => self.send_digit(digit)?,
                     Some(Key::Mute) => {
-                        muted = !muted;
-                        self.controls.mute(muted);
+                        is_muted = !is_muted;
+                        self.controls.mute(is_muted);
                     }
                     Some(Key::HangUp) => break,
+                    // A phone that a browser starts has nobody at its standard input.
                     None => keys_open = false,
                 },
                 () = timer => break,
-                request = signals.next() => if request == Request::End { break },
+                request = desk.signals.next() => if request == Request::End { break },
                 _ = tick.tick() => {
                     if let Some(at) = answered_at {
-                        terminal.show_timer(at.elapsed(), muted);
+                        terminal.show_timer(at.elapsed(), is_muted);
                     }
                 }
             }
@@ -327,11 +347,30 @@ impl Phone {
         Ok(())
     }
 
+    /// Ends what is left of the call; the other side gets BYE or CANCEL, and RTCP BYE.
     async fn end(self) -> Result<(), CallError> {
-        self.media.close(self.leg)?;
+        let closed = self.media.close(self.leg);
         self.endpoint.shutdown(SHUTDOWN_MAX).await;
         self.sound.stop()?;
-        Ok(())
+        Ok(closed?)
+    }
+
+    /// The gateway is at work. Early media, if there is any, is heard instead of our own tone.
+    fn progress(&mut self, status: u16, description: Option<&[u8]>, terminal: &Terminal) {
+        if let Some(description) = description {
+            match self.use_answer(description) {
+                Ok(()) => self.has_early_media = true,
+                // The answer itself may still be good.
+                Err(error) => tracing::warn!(%error, "early media cannot be used"),
+            }
+        }
+        if status == 180 {
+            terminal.show("Ringing");
+            self.controls.ring(true);
+        }
+        if self.has_early_media {
+            self.controls.ring(false);
+        }
     }
 
     fn use_answer(&mut self, description: &[u8]) -> Result<(), CallError> {
@@ -341,7 +380,11 @@ impl Phone {
     }
 
     /// The gateway puts the call on hold, or moves it.
-    fn offered_again(&mut self, description: &[u8]) -> Result<(), CallError> {
+    fn offered_again(
+        &mut self,
+        description: &[u8],
+        terminal: &Terminal,
+    ) -> Result<(), CallError> {
         self.local.version += 1;
         let outcome =
             Sdp::parse(description).and_then(|offer| answer(&offer, &self.local, &self.codecs));
@@ -349,6 +392,10 @@ impl Phone {
             Ok((answer, negotiated)) => {
                 self.media.update(self.leg, RtpLegUpdate::negotiated(&negotiated, None))?;
                 self.endpoint.answer_reinvite(self.sip, answer.to_string().into_bytes())?;
+                if self.is_held != negotiated.is_held() {
+                    self.is_held = negotiated.is_held();
+                    terminal.show(if self.is_held { "On hold" } else { "Talking again" });
+                }
             }
             Err(error) => {
                 tracing::warn!(%error, "a re-INVITE cannot be accepted");
@@ -376,21 +423,21 @@ fn ended(how: &str, answered_at: Option<Instant>) -> String {
     }
 }
 
-/// The address from which the gateway is reached.
-async fn own_address(target: &SipTarget) -> Result<IpAddr, CallError> {
-    let port = if target.port == 0 { SIP_PORT } else { target.port };
-    let gateway = tokio::net::lookup_host((target.host.as_str(), port))
-        .await?
-        .next()
-        .ok_or_else(|| CallError::Gateway(target.host.clone()))?;
-    let any: SocketAddr = if gateway.is_ipv4() {
-        ([0, 0, 0, 0], 0).into()
-    } else {
-        (std::net::Ipv6Addr::UNSPECIFIED, 0).into()
-    };
-    let socket = UdpSocket::bind(any)?;
-    socket.connect(gateway)?;
-    Ok(socket.local_addr()?.ip())
+fn is_no_digit(symbol: &char) -> bool {
+    Digit::try_from(*symbol).is_err()
+}
+
+/// Names the session as RFC 8866 §5.2 advises: by the time.
+fn session_id() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(1, |since| since.as_secs())
+}
+
+/// The first core that this process may use.
+fn first_core() -> usize {
+    let allowed = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let list = allowed.lines().find_map(|line| line.strip_prefix("Cpus_allowed_list:"));
+    let first = list.and_then(|list| list.trim().split(['-', ',']).next());
+    first.and_then(|core| core.parse().ok()).unwrap_or(0)
 }
 
 fn codec_of(name: CodecName) -> Codec {
