@@ -380,11 +380,7 @@ impl Phone {
     }
 
     /// The gateway puts the call on hold, or moves it.
-    fn offered_again(
-        &mut self,
-        description: &[u8],
-        terminal: &Terminal,
-    ) -> Result<(), CallError> {
+    fn offered_again(&mut self, description: &[u8], terminal: &Terminal) -> Result<(), CallError> {
         self.local.version += 1;
         let outcome =
             Sdp::parse(description).and_then(|offer| answer(&offer, &self.local, &self.codecs));
