@@ -1,250 +1,331 @@
-//! Microphone and loudspeaker through cpal: PulseAudio, PipeWire or ALSA, whichever is there.
+//! The system's default microphone and loudspeaker.
 //!
-//! The loudspeaker's clock moves the line on. The microphone's samples wait in a ring, which is
-//! held near its aim by trimming the rate of the microphone: the two cards (or the two halves of
-//! one) need not run at exactly the same rate.
+//! The loudspeaker's clock moves the line on, inside its callback. What the microphone's callback
+//! takes goes through a ring; the microphone's resampler is trimmed so that the ring neither runs
+//! dry nor over, whatever the two clocks do. Callbacks neither allocate nor lock.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use cpal::traits::{DeviceTrait, HostTrait, StreamTrait};
-use cpal::{Device, FromSample, SampleFormat, SizedSample, Stream, SupportedStreamConfig};
-use rtrb::{Consumer, Producer, RingBuffer};
+use cpal::{
+    Device, ErrorKind, FromSample, Sample, SampleFormat, SizedSample, Stream, StreamConfig,
+};
 use trunkline_dsp::SAMPLE_RATE_HZ;
 use trunkline_dsp::drift::DriftResampler;
 
 use super::line::{BLOCK_SAMPLES, Line};
 
-/// Samples of the microphone that may wait, at 8 kHz: 200 ms.
-const WAITING_MAX: usize = 1_600;
+/// Samples that wait between microphone and line, aimed at: 60 ms, for cards with large buffers.
+const WAITING_AIM: usize = 480;
+/// With more waiting, 300 ms, the oldest are dropped down to the aim.
+const WAITING_MAX: usize = 2_400;
+/// Room in the ring: a second.
+const RING_SAMPLES: usize = 8_000;
+/// Frames of the microphone that are taken in at a time.
+const TAKE_FRAMES: usize = 480;
+/// Trim for each sample that waits too much, ppm.
+const TRIM_PPM: f64 = 5.0;
+/// More than this is heard.
+const TRIM_MAX_PPM: f64 = 1_000.0;
+/// Weight of a new length in the smoothed length of the queue.
+const SMOOTHING: f64 = 0.02;
 
-/// Samples of the microphone that shall wait: 40 ms, two periods of a common sound server.
-const WAITING_AIM: usize = 320;
-
-/// Trim of the microphone's rate for each sample that too many or too few wait.
-const TRIM_PPM_PER_SAMPLE: f64 = 2.0;
-
-/// Longest block of a card that is handled in one go: 100 ms at 48 kHz.
-const CARD_BLOCK_MAX: usize = 4_800;
-
-/// The streams; sound ends when they are dropped.
+/// Streams that run until they are stopped.
 pub struct Devices {
+    /// `None` where there is no microphone.
     _microphone: Option<Stream>,
     _loudspeaker: Stream,
+    xruns: Arc<AtomicU64>,
 }
 
 impl Devices {
-    /// Starts the default devices. Without a loudspeaker nothing moves the line on: it is given
-    /// back with the reason. Without a microphone the call is listened to.
+    /// Starts the devices. Without a loudspeaker the line comes back, with the reason; without a
+    /// microphone silence is said, and `say` is told.
     pub fn start(line: Line, say: impl Fn(&str)) -> Result<Self, (Box<Line>, String)> {
-        let host = cpal::default_host();
-        let Some(speaker) = host.default_output_device() else {
-            return Err((Box::new(line), "there is no loudspeaker".to_owned()));
-        };
-        let config = match speaker.default_output_config() {
-            Ok(config) => config,
-            Err(error) => return Err((Box::new(line), error.to_string())),
-        };
-        let (producer, consumer) = RingBuffer::new(WAITING_MAX);
-        let microphone = match open_microphone(&host, producer) {
-            Ok(stream) => Some(stream),
-            Err(why) => {
-                say(&format!("No microphone: {why}. You can only listen."));
-                None
-            }
-        };
-        // The line moves into the stream's callback, so it cannot be given back from here on.
-        match open_loudspeaker(&speaker, &config, Loudspeaker::new(line, consumer, &config)) {
-            Ok(stream) => Ok(Self { _microphone: microphone, _loudspeaker: stream }),
-            Err((line, why)) => Err((line, why)),
-        }
-    }
-
-    /// Ends the sound.
-    pub fn stop(self) {}
-}
-
-fn open_microphone(host: &cpal::Host, samples: Producer<i16>) -> Result<Stream, String> {
-    let device = host.default_input_device().ok_or("there is none")?;
-    let config = device.default_input_config().map_err(|error| error.to_string())?;
-    let microphone = Microphone::new(samples, &config);
-    let stream = match config.sample_format() {
-        SampleFormat::F32 => record::<f32>(&device, &config, microphone),
-        SampleFormat::I32 => record::<i32>(&device, &config, microphone),
-        SampleFormat::I16 => record::<i16>(&device, &config, microphone),
-        SampleFormat::U8 => record::<u8>(&device, &config, microphone),
-        other => return Err(format!("its sample format {other} is not known")),
-    }?;
-    stream.play().map_err(|error| error.to_string())?;
-    Ok(stream)
-}
-
-fn record<T>(
-    device: &Device,
-    config: &SupportedStreamConfig,
-    mut microphone: Microphone,
-) -> Result<Stream, String>
-where
-    T: SizedSample + Send + 'static,
-    i16: FromSample<T>,
-{
-    device
-        .build_input_stream(
-            config.clone().into(),
-            move |data: &[T], _: &_| microphone.take(data),
-            |error| tracing::warn!(%error, "microphone"),
-            None,
-        )
-        .map_err(|error| error.to_string())
-}
-
-fn open_loudspeaker(
-    device: &Device,
-    config: &SupportedStreamConfig,
-    loudspeaker: Loudspeaker,
-) -> Result<Stream, (Box<Line>, String)> {
-    // The callback takes the loudspeaker when it first runs; a stream that cannot be built gives
-    // the line back.
-    let (mut hand_over, handed) = RingBuffer::new(1);
-    let stream = match config.sample_format() {
-        SampleFormat::F32 => play::<f32>(device, config, handed),
-        SampleFormat::I32 => play::<i32>(device, config, handed),
-        SampleFormat::I16 => play::<i16>(device, config, handed),
-        SampleFormat::U8 => play::<u8>(device, config, handed),
-        other => Err(format!("its sample format {other} is not known")),
-    };
-    let stream =
-        stream.and_then(|stream| stream.play().map(|()| stream).map_err(|error| error.to_string()));
-    match stream {
-        Ok(stream) => {
-            // The ring was made with room for it.
-            let _ = hand_over.push(loudspeaker);
+        let xruns = Arc::new(AtomicU64::new(0));
+        let (mic, mic_ring) = rtrb::RingBuffer::new(RING_SAMPLES);
+        // The line is handed over when the loudspeaker plays: a stream that cannot be built
+        // would take it along.
+        let (mut hand_over, handed_over) = rtrb::RingBuffer::new(1);
+        let speaker = |device: &Device| {
+            let supported = device.default_output_config()?;
+            let (format, config) = (supported.sample_format(), supported.config());
+            let playing = Playing::new(config, handed_over, mic_ring);
+            let stream = match format {
+                SampleFormat::I16 => play::<i16>(device, config, playing, &xruns),
+                SampleFormat::I32 => play::<i32>(device, config, playing, &xruns),
+                SampleFormat::F32 => play::<f32>(device, config, playing, &xruns),
+                _ => Err(ErrorKind::UnsupportedConfig.into()),
+            }?;
+            stream.play()?;
             Ok(stream)
-        }
-        Err(why) => Err((Box::new(loudspeaker.line), why)),
-    }
-}
-
-fn play<T>(
-    device: &Device,
-    config: &SupportedStreamConfig,
-    mut handed: Consumer<Loudspeaker>,
-) -> Result<Stream, String>
-where
-    T: SizedSample + FromSample<i16> + Send + 'static,
-{
-    let mut loudspeaker = None;
-    device
-        .build_output_stream(
-            config.clone().into(),
-            move |data: &mut [T], _: &_| {
-                if loudspeaker.is_none() {
-                    loudspeaker = handed.pop().ok();
-                }
-                match &mut loudspeaker {
-                    Some(loudspeaker) => Loudspeaker::give(loudspeaker, data),
-                    None => data.fill(T::EQUILIBRIUM),
+        };
+        let host = cpal::default_host();
+        let loudspeaker = match host.default_output_device() {
+            None => return Err((Box::new(line), "this machine has no loudspeaker".to_owned())),
+            Some(device) => match speaker(&device) {
+                Ok(stream) => stream,
+                Err(error) => {
+                    let error: cpal::Error = error;
+                    return Err((
+                        Box::new(line),
+                        format!("the loudspeaker cannot be used: {error}"),
+                    ));
                 }
             },
-            |error| tracing::warn!(%error, "loudspeaker"),
-            None,
-        )
-        .map_err(|error| error.to_string())
-}
-
-/// From the card's frames to waiting samples at 8 kHz.
-struct Microphone {
-    channels: usize,
-    resampler: DriftResampler,
-    card: Vec<i16>,
-    telephone: Vec<i16>,
-    samples: Producer<i16>,
-}
-
-impl Microphone {
-    fn new(samples: Producer<i16>, config: &SupportedStreamConfig) -> Self {
-        let resampler = DriftResampler::new(config.sample_rate(), SAMPLE_RATE_HZ);
-        let telephone = vec![0; resampler.output_max(CARD_BLOCK_MAX)];
-        Self {
-            channels: usize::from(config.channels()).max(1),
-            resampler,
-            card: vec![0; CARD_BLOCK_MAX],
-            telephone,
-            samples,
-        }
+        };
+        let microphone = match host.default_input_device() {
+            None => Err("this machine has none".to_owned()),
+            Some(device) => microphone(&device, mic, &xruns).map_err(|error| error.to_string()),
+        };
+        let microphone = microphone
+            .inspect_err(|why| say(&format!("No microphone ({why}): you hear, but cannot speak.")))
+            .ok();
+        // The ring has room for one, and this is the one.
+        let _ = hand_over.push(line);
+        Ok(Self { _microphone: microphone, _loudspeaker: loudspeaker, xruns })
     }
 
-    fn take<T: Copy>(&mut self, data: &[T])
-    where
-        i16: FromSample<T>,
-    {
-        for block in data.chunks(CARD_BLOCK_MAX * self.channels) {
-            let frames = block.len() / self.channels;
-            for (sample, frame) in self.card.iter_mut().zip(block.chunks(self.channels)) {
-                // One ear, one mouth: the first channel.
-                *sample = i16::from_sample_(frame[0]);
-            }
-            let waiting = WAITING_MAX - self.samples.slots();
-            let too_few = WAITING_AIM as f64 - waiting as f64;
-            self.resampler.adjust(too_few * TRIM_PPM_PER_SAMPLE);
-            let written = self.resampler.process(&self.card[..frames], &mut self.telephone);
-            for &sample in &self.telephone[..written] {
-                // A loudspeaker that stands still loses the oldest of nothing: what is new is lost.
-                let _ = self.samples.push(sample);
-            }
+    /// Ends the streams.
+    pub fn stop(self) {
+        let xruns = self.xruns.load(Ordering::Relaxed);
+        if xruns > 0 {
+            tracing::info!(xruns, "the sound card missed its time");
         }
     }
 }
 
-/// From the line to the card's frames.
-struct Loudspeaker {
-    line: Line,
-    channels: usize,
-    microphone: Consumer<i16>,
+fn play<T: SizedSample + FromSample<i16>>(
+    device: &Device,
+    config: StreamConfig,
+    mut playing: Playing,
+    xruns: &Arc<AtomicU64>,
+) -> Result<Stream, cpal::Error> {
+    let channels = usize::from(config.channels).max(1);
+    device.build_output_stream(
+        config,
+        move |data: &mut [T], _: &cpal::OutputCallbackInfo| {
+            for frame in data.chunks_mut(channels) {
+                frame.fill(playing.next().to_sample());
+            }
+        },
+        on_error("loudspeaker", xruns),
+        None,
+    )
+}
+
+/// What the loudspeaker's callback works with.
+struct Playing {
+    handed_over: rtrb::Consumer<Line>,
+    line: Option<Line>,
+    mic: rtrb::Consumer<i16>,
+    /// Whether enough of the microphone waits; silence is said until it does.
+    is_primed: bool,
     resampler: DriftResampler,
-    /// Samples at the card's rate that are not played yet, and how many of them were.
-    card: Vec<i16>,
-    filled: usize,
+    /// A block at the card's rate.
+    block: Vec<i16>,
+    length: usize,
     played: usize,
 }
 
-impl Loudspeaker {
-    fn new(line: Line, microphone: Consumer<i16>, config: &SupportedStreamConfig) -> Self {
-        let resampler = DriftResampler::new(SAMPLE_RATE_HZ, config.sample_rate());
-        let card = vec![0; resampler.output_max(BLOCK_SAMPLES)];
-        Self {
-            line,
-            channels: usize::from(config.channels()).max(1),
-            microphone,
-            resampler,
-            card,
-            filled: 0,
-            played: 0,
-        }
+impl Playing {
+    fn new(
+        config: StreamConfig,
+        handed_over: rtrb::Consumer<Line>,
+        mic: rtrb::Consumer<i16>,
+    ) -> Self {
+        let resampler = DriftResampler::new(SAMPLE_RATE_HZ, config.sample_rate);
+        let block = vec![0; resampler.output_max(BLOCK_SAMPLES)];
+        let is_primed = false;
+        Self { handed_over, line: None, mic, is_primed, resampler, block, length: 0, played: 0 }
     }
 
-    fn give<T: FromSample<i16> + Copy>(&mut self, data: &mut [T]) {
-        for frame in data.chunks_mut(self.channels) {
-            if self.played == self.filled {
-                self.next_block();
-            }
-            let sample = self.card.get(self.played).copied().unwrap_or(0);
-            self.played += 1;
-            frame.fill(T::from_sample_(sample));
+    /// The next sample of the loudspeaker.
+    fn next(&mut self) -> i16 {
+        if self.played == self.length {
+            self.exchange();
         }
+        let sample = self.block.get(self.played).copied().unwrap_or(0);
+        self.played += 1;
+        sample
     }
 
-    fn next_block(&mut self) {
+    fn exchange(&mut self) {
+        if self.line.is_none() {
+            self.line = self.handed_over.pop().ok();
+        }
         let (mut mic, mut speaker) = ([0; BLOCK_SAMPLES], [0; BLOCK_SAMPLES]);
-        if self.microphone.slots() >= BLOCK_SAMPLES {
-            for sample in &mut mic {
-                *sample = self.microphone.pop().unwrap_or(0);
+        self.take_mic(&mut mic);
+        if let Some(line) = &mut self.line {
+            line.exchange(&mut mic, &mut speaker);
+        }
+        self.length = self.resampler.process(&speaker, &mut self.block).max(1);
+        self.played = 0;
+    }
+
+    fn take_mic(&mut self, block: &mut [i16; BLOCK_SAMPLES]) {
+        let mut waiting = self.mic.slots();
+        if waiting > WAITING_MAX {
+            let excess = waiting - WAITING_AIM;
+            if let Ok(chunk) = self.mic.read_chunk(excess) {
+                chunk.commit_all();
+            }
+            waiting -= excess;
+        }
+        self.is_primed = waiting >= if self.is_primed { block.len() } else { WAITING_AIM };
+        if self.is_primed {
+            for slot in block {
+                *slot = self.mic.pop().unwrap_or(0);
             }
         }
-        self.line.exchange(&mut mic, &mut speaker);
-        self.filled = self.resampler.process(&speaker, &mut self.card);
-        self.played = 0;
-        if self.filled == 0 {
-            // A resampler that begins may give nothing for its first block.
-            self.card[0] = 0;
-            self.filled = 1;
+    }
+}
+
+fn microphone(
+    device: &Device,
+    ring: rtrb::Producer<i16>,
+    xruns: &Arc<AtomicU64>,
+) -> Result<Stream, cpal::Error> {
+    let supported = device.default_input_config()?;
+    let (format, config) = (supported.sample_format(), supported.config());
+    let taking = Taking::new(config, ring);
+    let stream = match format {
+        SampleFormat::I16 => take::<i16>(device, config, taking, xruns),
+        SampleFormat::I32 => take::<i32>(device, config, taking, xruns),
+        SampleFormat::F32 => take::<f32>(device, config, taking, xruns),
+        _ => Err(ErrorKind::UnsupportedConfig.into()),
+    }?;
+    stream.play()?;
+    Ok(stream)
+}
+
+fn take<T: SizedSample>(
+    device: &Device,
+    config: StreamConfig,
+    mut taking: Taking,
+    xruns: &Arc<AtomicU64>,
+) -> Result<Stream, cpal::Error>
+where
+    i16: FromSample<T>,
+{
+    let channels = usize::from(config.channels).max(1);
+    device.build_input_stream(
+        config,
+        move |data: &[T], _: &cpal::InputCallbackInfo| {
+            for frames in data.chunks(TAKE_FRAMES * channels) {
+                // The first channel: two of a microphone added up may cancel each other.
+                taking.take(frames.iter().step_by(channels).map(|&sample| sample.to_sample()));
+            }
+        },
+        on_error("microphone", xruns),
+        None,
+    )
+}
+
+/// What the microphone's callback works with.
+struct Taking {
+    ring: rtrb::Producer<i16>,
+    resampler: DriftResampler,
+    frames: Vec<i16>,
+    block: Vec<i16>,
+    /// Samples that wait, smoothed.
+    waiting: f64,
+}
+
+impl Taking {
+    fn new(config: StreamConfig, ring: rtrb::Producer<i16>) -> Self {
+        let resampler = DriftResampler::new(config.sample_rate, SAMPLE_RATE_HZ);
+        // Room for the longest trim too.
+        let block = vec![0; resampler.output_max(TAKE_FRAMES) + 16];
+        let frames = vec![0; TAKE_FRAMES];
+        Self { ring, resampler, frames, block, waiting: WAITING_AIM as f64 }
+    }
+
+    fn take(&mut self, samples: impl Iterator<Item = i16>) {
+        let mut length = 0;
+        for (slot, sample) in self.frames.iter_mut().zip(samples) {
+            *slot = sample;
+            length += 1;
         }
+        let written = self.resampler.process(&self.frames[..length], &mut self.block);
+        // What finds no room is dropped: nobody takes it.
+        let _ = self.ring.push_partial_slice(&self.block[..written]);
+        let waiting = RING_SAMPLES - self.ring.slots();
+        self.waiting += SMOOTHING * (waiting as f64 - self.waiting);
+        let excess = self.waiting - WAITING_AIM as f64;
+        self.resampler.adjust((-TRIM_PPM * excess).clamp(-TRIM_MAX_PPM, TRIM_MAX_PPM));
+    }
+}
+
+fn on_error(
+    what: &'static str,
+    xruns: &Arc<AtomicU64>,
+) -> impl FnMut(cpal::Error) + Send + 'static {
+    let xruns = Arc::clone(xruns);
+    move |error| match error.kind() {
+        ErrorKind::Xrun => {
+            xruns.fetch_add(1, Ordering::Relaxed);
+        }
+        ErrorKind::DeviceChanged | ErrorKind::RealtimeDenied => {}
+        _ => tracing::warn!(device = what, %error, "the sound card failed"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Seconds of a call between two clocks that differ so much: the fewest and the most samples
+    /// that waited after the first half, and how many blocks were silent then.
+    fn between_clocks(off_ppm: f64, seconds: u32) -> (usize, usize, usize) {
+        let config =
+            StreamConfig { channels: 1, sample_rate: 48_000, buffer_size: Default::default() };
+        let (_hand_over, handed_over) = rtrb::RingBuffer::new(1);
+        let (producer, consumer) = rtrb::RingBuffer::new(RING_SAMPLES);
+        let mut taking = Taking::new(config, producer);
+        let mut playing = Playing::new(config, handed_over, consumer);
+        let (mut fewest, mut most, mut silent) = (usize::MAX, 0, 0);
+        let mut mic_ms = 0.0;
+        let blocks = seconds * 100;
+        for block in 0..blocks {
+            let now_ms = f64::from(block) * 10.0;
+            while mic_ms <= now_ms {
+                taking.take(std::iter::repeat_n(1_000, TAKE_FRAMES));
+                mic_ms += 10.0 / (1.0 + off_ppm / 1e6);
+            }
+            let mut heard = [0; BLOCK_SAMPLES];
+            playing.take_mic(&mut heard);
+            if block > blocks / 2 {
+                let waiting = playing.mic.slots();
+                (fewest, most) = (fewest.min(waiting), most.max(waiting));
+                silent += usize::from(heard.contains(&0));
+            }
+        }
+        (fewest, most, silent)
+    }
+
+    #[test]
+    fn the_microphone_has_no_gap_although_the_clocks_differ() {
+        for off_ppm in [-300.0, -50.0, 0.0, 50.0, 300.0] {
+            let (fewest, most, silent) = between_clocks(off_ppm, 240);
+            assert_eq!(silent, 0, "{off_ppm} ppm");
+            assert!(fewest >= BLOCK_SAMPLES && most <= 2 * WAITING_AIM, "{fewest}..{most} wait");
+        }
+    }
+
+    #[test]
+    fn what_piled_up_before_the_loudspeaker_began_is_not_said_late() {
+        let config =
+            StreamConfig { channels: 1, sample_rate: 48_000, buffer_size: Default::default() };
+        let (_hand_over, handed_over) = rtrb::RingBuffer::new(1);
+        let (producer, consumer) = rtrb::RingBuffer::new(RING_SAMPLES);
+        let mut taking = Taking::new(config, producer);
+        for _ in 0..200 {
+            taking.take(std::iter::repeat_n(1_000, TAKE_FRAMES));
+        }
+        let mut playing = Playing::new(config, handed_over, consumer);
+        playing.take_mic(&mut [0; BLOCK_SAMPLES]);
+        assert!(playing.mic.slots() <= WAITING_AIM);
     }
 }
