@@ -1,7 +1,7 @@
 //! baresip as a phone: says a WAV file, records what it hears.
 
-use std::net::Ipv4Addr;
-use std::path::PathBuf;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, UdpSocket};
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use trunkline_demo::network::Layout;
@@ -13,19 +13,33 @@ const MODULES: &str = "/usr/lib/baresip/modules";
 /// A baresip phone.
 #[derive(Debug)]
 pub struct Baresip {
-    /// Our address.
-    pub address: Ipv4Addr,
+    /// Where it takes calls.
+    pub address: SocketAddr,
     folder: PathBuf,
     log: PathBuf,
 }
 
 impl Baresip {
-    /// A phone at `127.x.y.last` that speaks `codec` and says `speak`, a WAV file of 8 kHz; it
-    /// ends the call when it has said all of it. Answers calls by itself.
-    pub fn at(layout: &Layout, last: u8, codec: &str, speak: &std::path::Path) -> Self {
-        let [a, b, c] = layout.network;
-        let address = Ipv4Addr::new(a, b, c, last);
-        let folder = layout.file(&format!("baresip-{last}"));
+    /// A free address for a phone.
+    ///
+    /// baresip binds its RTP sockets to no address, so on the loopback network its packets come
+    /// from 127.0.0.1 whatever it tells its peer; only there does it tell the truth.
+    /// It listens for UDP and TCP there, and for TLS one port above.
+    pub fn free_address() -> SocketAddr {
+        let free = |port| {
+            let at = (Ipv4Addr::LOCALHOST, port);
+            UdpSocket::bind(at).is_ok() && TcpListener::bind(at).is_ok()
+        };
+        // Below the ports that the system gives to whoever asks for any.
+        let first = 10_000 + u16::from(std::process::id().to_le_bytes()[0]) * 64;
+        let port = (first..first + 64).step_by(2).find(|&port| free(port) && free(port + 1));
+        (Ipv4Addr::LOCALHOST, port.expect("a free port")).into()
+    }
+
+    /// A phone that speaks `codec` and says `speak`, a WAV file of 8 kHz; it ends the call when it
+    /// has said all of it. Answers calls by itself.
+    pub fn at(layout: &Layout, address: SocketAddr, codec: &str, speak: &Path) -> Self {
+        let folder = layout.file("baresip");
         std::fs::create_dir_all(&folder).expect("a folder");
         let write = |name: &str, text: String| {
             std::fs::write(folder.join(name), text).expect("the configuration is written");
@@ -33,12 +47,13 @@ impl Baresip {
         write(
             "config",
             format!(
-                "sip_listen {address}:5060\nnet_interface {address}\n\
+                "sip_listen {address}\nnet_interface {}\n\
                  audio_player aubridge,x\naudio_source aufile,{}\naudio_alert aubridge,y\n\
                  ausrc_srate 8000\nauplay_srate 8000\nausrc_channels 1\nauplay_channels 1\n\
                  snd_path {}\nmodule_path {MODULES}\n\
                  module g711.so\nmodule aufile.so\nmodule aubridge.so\nmodule sndfile.so\n\
                  module_tmp uuid.so\nmodule_tmp account.so\nmodule_app menu.so\n",
+                address.ip(),
                 speak.display(),
                 folder.display(),
             ),
@@ -48,7 +63,7 @@ impl Baresip {
             format!("<sip:baresip@{address}>;regint=0;audio_codecs={codec};answermode=auto\n"),
         );
         write("contacts", String::new());
-        Self { address, log: layout.file(&format!("baresip-{last}.log")), folder }
+        Self { address, log: layout.file("baresip.log"), folder }
     }
 
     /// Calls `number` at `gateway`; the program ends after `end_after_s`.

@@ -319,6 +319,8 @@ impl Sipp {
             .args(["-mi", &address, "-mp", &media_port])
             .args(["-t", self.transport, "-m", &self.calls.to_string()])
             .args(["-nostdin", "-timeout_error", "-timeout", &format!("{WORK_MAX_S}s")])
+            // What it would open at most must be below the limit of open files.
+            .args(["-max_socket", "500"])
             .args(["-trace_err", "-error_file"])
             .arg(layout.file(&format!("{name}.errors")))
             .args(&self.options);
