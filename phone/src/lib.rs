@@ -4,6 +4,7 @@
 //! |---|---|
 //! | [`callee`] | whom to call, from a number, a link or linked data |
 //! | [`engine`] | the call: directory, SIP, voice |
+//! | [`log_file`] | the log where there is no terminal |
 //! | [`sound`] | microphone and loudspeaker, WAV files, or nothing |
 //! | [`terminal`] | the text interface |
 //! | [`desktop`] | the helper application of a desktop |
@@ -14,6 +15,7 @@ pub mod callee;
 pub mod configuration;
 pub mod desktop;
 pub mod engine;
+pub mod log_file;
 pub mod sound;
 pub mod terminal;
 pub mod words;

@@ -8,7 +8,7 @@ use clap::{Args, Parser, Subcommand};
 use trunkline_phone::callee::{self, Callee, CalleeError};
 use trunkline_phone::configuration::{Configuration, Sound};
 use trunkline_phone::terminal::Terminal;
-use trunkline_phone::{desktop, engine};
+use trunkline_phone::{desktop, engine, log_file};
 use trunkline_program::{ConfigurationError, LogFormat, Source};
 
 /// Internet telephone software: calls a telephone number through the nearest gateway.
@@ -79,7 +79,15 @@ fn main() -> ExitCode {
             return ExitCode::from(BAD_CONFIGURATION);
         }
     };
-    trunkline_program::log::start(arguments.log);
+    match &configuration.log {
+        None => trunkline_program::log::start(arguments.log),
+        Some(path) => {
+            if let Err(error) = log_file::start(arguments.log, path) {
+                eprintln!("log: {}: {error}; name a file that can be written", path.display());
+                return ExitCode::from(BAD_CONFIGURATION);
+            }
+        }
+    }
     match arguments.command {
         Command::Call { number, options } => {
             let callee = callee::typed(&number, &configuration);

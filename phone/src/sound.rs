@@ -74,7 +74,7 @@ impl Sound {
             configuration::Sound::Devices => match Devices::start(line, &say) {
                 Ok(devices) => Ok(Self::Devices(devices)),
                 Err((line, why)) => {
-                    say(&format!("No sound: {why}. The call goes on in silence."));
+                    say(&format!("No sound, the call goes on in silence: {why}"));
                     nothing::start(*line).map(Self::Paced)
                 }
             },
