@@ -554,7 +554,11 @@ impl Switch {
     }
 
     fn line_gone(&mut self, now: Instant, leg: LegId, release: Release) {
-        if let Some(line) = self.lines.remove(leg) {
+        // A call refused because its channel is busy must not take the voice of the call that is
+        // up on it.
+        if let Some(line) = self.lines.remove(leg)
+            && !self.lines.is_held(line.channel)
+        {
             let span = &self.lines.spans[line.channel.span];
             if let Err(error) = span.span.detach(line.channel.timeslot) {
                 tracing::error!(span = %span.name, %error, "timeslot not freed");

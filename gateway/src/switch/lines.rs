@@ -133,6 +133,12 @@ impl Lines {
         Some(line)
     }
 
+    /// A leg is on this channel. Two are for a moment, when the other end offers a call on a
+    /// channel that is busy: the second is refused (Q.931 §5.2.3.1, §5.7).
+    pub fn is_held(&self, channel: BChannel) -> bool {
+        self.legs.values().any(|leg| leg.channel == channel)
+    }
+
     /// Sends SETUP for a leg.
     pub fn dial(
         &mut self,
@@ -255,4 +261,22 @@ pub fn counters(span: &LineSpan) -> BTreeMap<&'static str, u64> {
         ("q931_messages_sent", interface.messages_sent),
         ("q931_messages_refused", interface.messages_refused),
     ])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn channel_stays_held_when_a_second_call_on_it_is_refused() {
+        let channel = BChannel { span: 0, timeslot: 7 };
+        let mut lines = Lines::default();
+        lines.insert(LegId(1), LineLeg { call: isdn::CallId(1), channel });
+        lines.insert(LegId(2), LineLeg { call: isdn::CallId(2), channel });
+
+        lines.remove(LegId(2));
+        assert!(lines.is_held(channel), "the first call keeps its voice");
+        lines.remove(LegId(1));
+        assert!(!lines.is_held(channel), "the last leg frees the timeslot");
+    }
 }
