@@ -268,7 +268,7 @@ impl Network {
         let deadline = Instant::now() + START_MAX;
         let a = self.layout.gateway_a();
         let b = self.layout.gateway_b();
-        let checks: [(&str, String, fn(&Value) -> bool); 5] = [
+        let checks: [(&str, String, IsReady); 5] = [
             ("directory", format!("{}/healthz", self.layout.directory_http()), |_| true),
             ("web", format!("{}/", self.layout.web()), |_| true),
             ("exchange", format!("{}/healthz", self.layout.exchange_http()), |_| true),
@@ -292,6 +292,9 @@ impl Network {
         Ok(())
     }
 }
+
+/// Whether what a program answers says that it is ready.
+type IsReady = fn(&Value) -> bool;
 
 fn spans_in_service(status: &Value) -> bool {
     status["spans"].as_array().is_some_and(|spans| {
