@@ -393,8 +393,9 @@ impl Switch {
         }
         let outcome = match description {
             Some(description) => self.voice.answered(leg, description, None),
-            // The answer came in a provisional response.
-            None => Ok(()),
+            // The answer came in a provisional response (RFC 3261 §13.2.1).
+            None if self.voice.has_answer(leg) => Ok(()),
+            None => Err(voice::VoiceError::NoAnswer),
         };
         match outcome {
             Ok(()) => self.control.leg_answered(now, leg),

@@ -28,6 +28,9 @@ pub enum VoiceError {
     /// The leg has no media.
     #[error("the leg has no media")]
     NoLeg,
+    /// The call was answered without a session description.
+    #[error("the answer has no session description")]
+    NoAnswer,
 }
 
 /// What sits on a B channel: the timeslot's end of a packet leg.
@@ -48,8 +51,10 @@ impl Bearer for OnTimeslot {
 struct VoiceLeg {
     media: trunkline_media::LegId,
     local: LocalMedia,
-    /// Our last offer, until it is answered.
+    /// Our last offer.
     offer: Option<Sdp>,
+    /// It was answered, and the answer is in force.
+    answered: bool,
     /// Until it sits on a B channel.
     end: Option<TimeslotEnd>,
 }
@@ -144,11 +149,17 @@ impl Voice {
         from: Option<IpAddr>,
     ) -> Result<(), VoiceError> {
         let answer = Sdp::parse(description)?;
-        let voice = self.legs.get(&leg).ok_or(VoiceError::NoLeg)?;
+        let voice = self.legs.get_mut(&leg).ok_or(VoiceError::NoLeg)?;
         let Some(offer) = &voice.offer else { return Ok(()) };
         let negotiated = accept_answer(offer, &answer)?;
         self.media.update(voice.media, RtpLegUpdate::negotiated(&negotiated, from))?;
+        voice.answered = true;
         Ok(())
+    }
+
+    /// Our offer to this leg was answered already.
+    pub fn has_answer(&self, leg: LegId) -> bool {
+        self.legs.get(&leg).is_some_and(|voice| voice.answered)
     }
 
     /// The peer offers something else in a call that is up (hold, another address); gives our
@@ -242,6 +253,7 @@ impl Voice {
                 media: opened.leg,
                 local: local.clone(),
                 offer: None,
+                answered: false,
                 end: Some(opened.timeslot),
             },
         );
