@@ -36,11 +36,13 @@ impl Direction {
     /// The result in words.
     pub fn report(&self) -> String {
         let Comparison { blocks_sent, blocks_exact, delay_ms, adjustments } = self.comparison;
+        let here = std::env::current_dir().unwrap_or_default();
+        let heard = self.heard.strip_prefix(here).unwrap_or(&self.heard);
         format!(
             "  {:<24} {blocks_exact} of {blocks_sent} blocks of 20 ms bit-exact, {adjustments} \
              playout adjustments, begins at {delay_ms:.0} ms in {}",
             self.name,
-            self.heard.display(),
+            heard.display(),
         )
     }
 }
