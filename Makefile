@@ -6,12 +6,11 @@
 # Both install the Debian packages they need (scripts/set-up says which) and explain themselves
 # if they cannot. A Rust toolchain is the one prerequisite.
 
-.PHONY: help run demo test test-unit test-system test-loom lint bench fuzz
+.PHONY: help run demo test test-unit test-system test-loom lint fuzz
 
 help:
 	@sed -n '3,4p' Makefile | sed 's/^# *//'
 	@echo 'make demo   both embodiments of the patent and Fig. 9, exit status 0 if all speech arrived intact'
-	@echo 'make bench  criterion benches of the hot functions'
 	@echo 'make fuzz   every parser, coverage-guided, one minute each'
 
 run:
@@ -52,10 +51,6 @@ target/pesq/ready: scripts/pesq-requirements.txt
 	python3 -m venv target/pesq
 	target/pesq/bin/pip install --quiet --disable-pip-version-check -r scripts/pesq-requirements.txt
 	touch $@
-
-bench:
-	@scripts/set-up run
-	cargo bench -p trunkline-bench
 
 fuzz:
 	@scripts/set-up run

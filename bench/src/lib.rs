@@ -1,4 +1,4 @@
-//! The simulated telephone exchange, load tools and benchmarks.
+//! The simulated telephone exchange; load tools and benchmarks will stand beside it.
 #![forbid(unsafe_code)]
 
 pub mod exchange;

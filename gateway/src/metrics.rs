@@ -75,7 +75,7 @@ fn spans(page: &Page, status: &Status) {
         page.counter("trunkline_span_events_total", "What happened on a span.", &["span", "event"]);
     for span in &status.spans {
         let name = span.name.as_str();
-        for known in ["none", "red", "yellow"] {
+        for known in ["none", "red", "yellow", "blue"] {
             alarm.with_label_values(&[name, known]).set(i64::from(known == span.alarm));
         }
         link.with_label_values(&[name]).set(i64::from(span.data_link_up));
@@ -128,7 +128,7 @@ fn media(page: &Page, status: &Status) {
     );
     let ticks = page.counter(
         "trunkline_media_ticks_total",
-        "Ticks of the media workers, by lateness at most so many µs.",
+        "Ticks of the media workers that were late by at most so many µs, and by more than the next lower bound.",
         &["late_us"],
     );
     for (bound_us, count) in &status.media.tick_lateness {

@@ -101,6 +101,25 @@ mod tests {
 
     use super::*;
 
+    #[test]
+    fn the_corpus_is_survived() {
+        let corpus = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fuzz/corpus");
+        let targets: [(&str, fn(&[u8])); 4] = [
+            ("rtp_packet", rtp_packet),
+            ("rtcp_compound", rtcp_compound),
+            ("telephone_events", telephone_events),
+            ("session_description", session_description),
+        ];
+        for (name, target) in targets {
+            let mut inputs = 0;
+            for entry in std::fs::read_dir(corpus.join(name)).expect("the target has a corpus") {
+                target(&std::fs::read(entry.expect("an entry").path()).expect("an input"));
+                inputs += 1;
+            }
+            assert!(inputs > 0, "{name}");
+        }
+    }
+
     proptest! {
         #[test]
         fn every_target_stands_arbitrary_bytes(bytes in proptest::collection::vec(any::<u8>(), 0..1_500)) {
