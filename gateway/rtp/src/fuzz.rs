@@ -104,7 +104,8 @@ mod tests {
     #[test]
     fn the_corpus_is_survived() {
         let corpus = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fuzz/corpus");
-        let targets: [(&str, fn(&[u8])); 4] = [
+        type Target = fn(&[u8]);
+        let targets: [(&str, Target); 4] = [
             ("rtp_packet", rtp_packet),
             ("rtcp_compound", rtcp_compound),
             ("telephone_events", telephone_events),
