@@ -6,7 +6,7 @@
 # Both install the Debian packages they need (scripts/set-up says which) and explain themselves
 # if they cannot. A Rust toolchain is the one prerequisite.
 
-.PHONY: help run demo test test-unit test-system test-loom lint fuzz
+.PHONY: help run demo test test-programs test-loom lint fuzz
 
 help:
 	@sed -n '3,4p' Makefile | sed 's/^# *//'
@@ -23,7 +23,7 @@ demo:
 	cargo build --release --workspace --bins
 	target/release/trunkline-demo check
 
-test: lint test-unit test-loom test-system
+test: lint test-programs test-loom
 
 lint:
 	@scripts/set-up test
@@ -31,19 +31,17 @@ lint:
 	cargo clippy --workspace --all-targets -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --quiet
 
-test-unit:
+# Every crate by itself, then the programs together against software that nobody here wrote (the
+# tests of demo/). One set of packages, so that nothing is built twice.
+test-programs: target/pesq/ready
 	@scripts/set-up test
-	cargo test --workspace --exclude trunkline-demo
+	cargo build --workspace --bins --tests
+	PESQ_PYTHON=$(CURDIR)/target/pesq/bin/python cargo test --workspace --bins --lib --tests --no-fail-fast
+	cargo test --workspace --doc
 
 # Every interleaving of the jitter buffer's two threads.
 test-loom:
 	RUSTFLAGS="--cfg loom" CARGO_TARGET_DIR=target/loom cargo test --release -p trunkline-rtp --test loom_jitter
-
-# The programs themselves, against software that nobody here wrote.
-test-system: target/pesq/ready
-	@scripts/set-up test
-	cargo build --workspace --bins
-	PESQ_PYTHON=$(CURDIR)/target/pesq/bin/python cargo test -p trunkline-demo -- --test-threads=1
 
 # PESQ (ITU-T P.862) scores the speech in the tests; it is not part of the product.
 target/pesq/ready: scripts/pesq-requirements.txt

@@ -1,8 +1,10 @@
 //! What the system tests share.
 #![allow(dead_code)] // Each test program uses its part.
 
+use std::cell::RefCell;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
@@ -23,8 +25,19 @@ pub fn programs() -> PathBuf {
     folder
 }
 
+/// Held by the test that runs: two systems at once would take each other's time from the media.
+static ALONE: Mutex<()> = Mutex::new(());
+
+thread_local! {
+    /// Keeps [`ALONE`] to the end of the test, which is a thread of its own.
+    static HELD: RefCell<Option<MutexGuard<'static, ()>>> = const { RefCell::new(None) };
+}
+
 /// A system of its own for one test, on the loopback network `number`.
 pub fn system(number: u8, adjust: impl FnOnce(&mut Layout)) -> (Network, tempfile::TempDir) {
+    HELD.with_borrow_mut(|held| {
+        held.get_or_insert_with(|| ALONE.lock().unwrap_or_else(PoisonError::into_inner));
+    });
     let mut folder = tempfile::tempdir().expect("a folder");
     folder.disable_cleanup(std::env::var_os("KEEP").is_some());
     let mut layout = Layout::apart(folder.path(), &programs(), number);
