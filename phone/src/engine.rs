@@ -24,9 +24,10 @@ use trunkline_sip::{
 
 use crate::callee::Callee;
 use crate::configuration::{CodecName, Configuration, Transport};
+use crate::face::Face;
 use crate::sound::line::Controls;
 use crate::sound::{Sound, SoundError};
-use crate::terminal::{Key, Terminal};
+use crate::terminal::Key;
 use crate::words::why_it_failed;
 
 /// First of the dynamic payload types (RFC 3551 §6).
@@ -108,7 +109,7 @@ pub fn run(
     configuration: Configuration,
     callee: Callee,
     wishes: Wishes,
-    terminal: &Terminal,
+    face: &Face,
 ) -> Result<(), CallError> {
     if let Some(other) = wishes.digits.iter().flat_map(|text| text.chars()).find(is_no_digit) {
         return Err(CallError::Digit(other));
@@ -118,19 +119,19 @@ pub fn run(
         .worker_threads(1)
         .enable_all()
         .build()?
-        .block_on(call(configuration, callee, wishes, terminal))
+        .block_on(call(configuration, callee, wishes, face))
 }
 
 async fn call(
     configuration: Configuration,
     callee: Callee,
     wishes: Wishes,
-    terminal: &Terminal,
+    face: &Face,
 ) -> Result<(), CallError> {
-    let mut desk = Desk { terminal, keys: terminal.read_keys(), signals: Signals::catch()? };
+    let mut desk = Desk { face, keys: face.read_keys(), signals: Signals::catch()? };
     let mut outcome = Err(CallError::NoGateway);
     for gateway in route::gateways(&configuration, &callee).await? {
-        desk.terminal.show(&format!(
+        desk.face.show(&format!(
             "Dialling {} through {}:{}",
             callee.written, gateway.host, gateway.port
         ));
@@ -157,7 +158,7 @@ impl CallError {
 
 /// What the person can do during a call, whichever gateway it goes through.
 struct Desk<'a> {
-    terminal: &'a Terminal,
+    face: &'a Face,
     keys: mpsc::Receiver<Key>,
     signals: Signals,
 }
@@ -268,7 +269,7 @@ impl Phone {
     }
 
     async fn follow(&mut self, wishes: &Wishes, desk: &mut Desk<'_>) -> Result<(), CallError> {
-        let terminal = desk.terminal;
+        let face = desk.face;
         let mut keys_open = true;
         let mut is_muted = false;
         let mut has_replied = false;
@@ -286,7 +287,7 @@ impl Phone {
                 event = self.events.next() => match event {
                     Some(Event::Provisional { status, sdp, .. }) => {
                         has_replied = true;
-                        self.progress(status, sdp.as_deref(), terminal);
+                        self.progress(status, sdp.as_deref(), face);
                     }
                     Some(Event::Answered { sdp, .. }) => {
                         match sdp {
@@ -297,7 +298,7 @@ impl Phone {
                         self.controls.talk();
                         answered_at = Some(Instant::now());
                         tracing::info!(target: "ladder", step = 413_u32, number = %self.number, "talking");
-                        terminal.show("Talking: digits are sent, m mutes, h hangs up");
+                        face.show("Talking: digits are sent, m mutes, h hangs up");
                         for digit in wishes.digits.iter().flat_map(|digits| digits.chars()) {
                             self.send_digit(digit)?;
                         }
@@ -310,9 +311,9 @@ impl Phone {
                         let why = why_it_failed(cause, status);
                         return Err(CallError::Refused { status, why });
                     }
-                    Some(Event::ReInvite { sdp, .. }) => self.offered_again(&sdp, terminal)?,
+                    Some(Event::ReInvite { sdp, .. }) => self.offered_again(&sdp, face)?,
                     Some(Event::Bye { .. } | Event::SessionExpired { .. }) | None => {
-                        terminal.show(&ended("The other side hung up", answered_at));
+                        face.show(&ended("The other side hung up", answered_at));
                         return Ok(());
                     }
                     Some(_) => {}
@@ -336,14 +337,14 @@ impl Phone {
                 request = desk.signals.next() => if request == Request::End { break },
                 _ = tick.tick() => {
                     if let Some(at) = answered_at {
-                        terminal.show_timer(at.elapsed(), is_muted);
+                        face.show_timer(at.elapsed(), is_muted);
                     }
                 }
             }
         }
         // Q.850 16: normal call clearing.
         self.endpoint.hangup(self.sip, Some(16))?;
-        terminal.show(&ended("Hung up", answered_at));
+        face.show(&ended("Hung up", answered_at));
         Ok(())
     }
 
@@ -356,7 +357,7 @@ impl Phone {
     }
 
     /// The gateway is at work. Early media, if there is any, is heard instead of our own tone.
-    fn progress(&mut self, status: u16, description: Option<&[u8]>, terminal: &Terminal) {
+    fn progress(&mut self, status: u16, description: Option<&[u8]>, face: &Face) {
         if let Some(description) = description {
             match self.use_answer(description) {
                 Ok(()) => self.has_early_media = true,
@@ -365,7 +366,7 @@ impl Phone {
             }
         }
         if status == 180 {
-            terminal.show("Ringing");
+            face.show("Ringing");
             self.controls.ring(true);
         }
         if self.has_early_media {
@@ -380,7 +381,7 @@ impl Phone {
     }
 
     /// The gateway puts the call on hold, or moves it.
-    fn offered_again(&mut self, description: &[u8], terminal: &Terminal) -> Result<(), CallError> {
+    fn offered_again(&mut self, description: &[u8], face: &Face) -> Result<(), CallError> {
         self.local.version += 1;
         let outcome =
             Sdp::parse(description).and_then(|offer| answer(&offer, &self.local, &self.codecs));
@@ -390,7 +391,7 @@ impl Phone {
                 self.endpoint.answer_reinvite(self.sip, answer.to_string().into_bytes())?;
                 if self.is_held != negotiated.is_held() {
                     self.is_held = negotiated.is_held();
-                    terminal.show(if self.is_held { "On hold" } else { "Talking again" });
+                    face.show(if self.is_held { "On hold" } else { "Talking again" });
                 }
             }
             Err(error) => {

@@ -4,6 +4,8 @@
 //! |---|---|
 //! | [`callee`] | whom to call, from a number, a link or linked data |
 //! | [`engine`] | the call: directory, SIP, voice |
+//! | [`face`] | where the phone meets the person: terminal or windows |
+//! | [`dialog`] | the windows of a desktop without a terminal |
 //! | [`log_file`] | the log where there is no terminal |
 //! | [`sound`] | microphone and loudspeaker, WAV files, or nothing |
 //! | [`terminal`] | the text interface |
@@ -14,7 +16,9 @@
 pub mod callee;
 pub mod configuration;
 pub mod desktop;
+pub mod dialog;
 pub mod engine;
+pub mod face;
 pub mod log_file;
 pub mod sound;
 pub mod terminal;

@@ -7,7 +7,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use clap::{Args, Parser, Subcommand};
 use trunkline_phone::callee::{self, Callee, CalleeError};
 use trunkline_phone::configuration::{Configuration, Sound};
-use trunkline_phone::terminal::Terminal;
+use trunkline_phone::face::Face;
 use trunkline_phone::{desktop, engine, log_file};
 use trunkline_program::{ConfigurationError, LogFormat, Source};
 
@@ -123,11 +123,11 @@ fn call(
     options: CallOptions,
     mut configuration: Configuration,
 ) -> ExitCode {
-    let terminal = Terminal::new();
+    let face = Face::new(configuration.ask && !options.yes);
     let callee = match callee {
         Ok(callee) => callee,
         Err(error) => {
-            eprintln!("Not called: {error}");
+            face.show_failure(&format!("Not called: {error}"));
             return ExitCode::FAILURE;
         }
     };
@@ -137,18 +137,19 @@ fn call(
         configuration.sound = Sound::Files { speak: options.speak, record: options.record };
     }
     if let Some(warning) = &callee.warning {
-        terminal.show(&format!("Note: {warning}"));
+        face.show(&format!("Note: {warning}"));
     }
     if configuration.ask && !options.yes {
         let question = format!("Call {}?", callee.written);
-        match terminal.ask(&question) {
+        match face.ask(&question) {
             Ok(true) => {}
             Ok(false) => {
-                terminal.show("Not called.");
+                face.show("Not called.");
                 return ExitCode::FAILURE;
             }
             Err(error) => {
                 eprintln!("Not called: nobody could be asked: {error}");
+                tracing::error!(%error, "nobody could be asked before dialling");
                 return ExitCode::FAILURE;
             }
         }
@@ -157,10 +158,10 @@ fn call(
         hang_up_after: options.hang_up_after_s.map(std::time::Duration::from_secs),
         digits: options.digits,
     };
-    match engine::run(configuration, callee, wishes, &terminal) {
+    match engine::run(configuration, callee, wishes, &face) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            terminal.show(&format!("Call failed: {error}"));
+            face.show_failure(&format!("Call failed: {error}"));
             ExitCode::FAILURE
         }
     }

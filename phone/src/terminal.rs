@@ -67,10 +67,14 @@ impl Terminal {
         keys_read
     }
 
-    /// Asks a question; `false` where nobody is there to answer.
+    /// Asks a question.
+    ///
+    /// # Errors
+    /// When nobody is there to answer.
     pub fn ask(&self, question: &str) -> io::Result<bool> {
         if !io::stdin().is_terminal() {
-            return Ok(false);
+            let remedy = "give --yes, or write ask: false in the configuration";
+            return Err(io::Error::other(format!("this is no terminal; {remedy}")));
         }
         print!("{question} [y/N] ");
         io::stdout().flush()?;

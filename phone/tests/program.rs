@@ -43,5 +43,47 @@ fn nobody_is_called_without_being_asked() {
     let arguments = ["call", "03-3333-1234", "--silent"];
     let (_folder, output) = phone("directory: []\n", &arguments);
     assert_eq!(output.status.code(), Some(1));
-    assert!(String::from_utf8_lossy(&output.stdout).contains("Not called"));
+    let told = String::from_utf8_lossy(&output.stderr);
+    assert!(told.contains("Not called: nobody could be asked"), "{told}");
+}
+
+/// A desktop on which the person presses the button with this exit status; every window's command
+/// line is in the file `windows`, and what was written to it behind.
+fn phone_on_a_desktop(button: i32) -> (String, std::process::Output) {
+    use std::os::unix::fs::PermissionsExt;
+    let folder = tempfile::tempdir().unwrap();
+    let windows = folder.path().join("windows");
+    let zenity = folder.path().join("zenity");
+    let script = format!(
+        "#!/bin/sh\necho \"$@\" >>{0}\n[ \"$1\" = --progress ] && cat >>{0}\nexit {button}\n",
+        windows.display()
+    );
+    std::fs::write(&zenity, script).unwrap();
+    std::fs::set_permissions(&zenity, std::fs::Permissions::from_mode(0o755)).unwrap();
+    let configuration = folder.path().join("phone.yaml");
+    std::fs::write(&configuration, "directory: []\nsound: { use: nothing }\n").unwrap();
+    let path = std::env::var("PATH").unwrap();
+    let output = Command::new(env!("CARGO_BIN_EXE_trunkline-phone"))
+        .arg("--config")
+        .arg(&configuration)
+        .args(["open", "--", "tel:+81333331234"])
+        .env("DISPLAY", ":99")
+        .env("PATH", format!("{}:{path}", folder.path().display()))
+        .stdin(std::process::Stdio::null())
+        .output()
+        .unwrap();
+    (std::fs::read_to_string(windows).unwrap_or_default(), output)
+}
+
+#[test]
+fn a_browser_that_starts_the_phone_makes_it_ask_in_a_window() {
+    let (windows, output) = phone_on_a_desktop(1);
+    assert!(windows.contains("--question") && windows.contains("Call +81333331234?"), "{windows}");
+    assert!(!windows.contains("--progress"), "not dialled: {windows}");
+    assert!(String::from_utf8_lossy(&output.stdout).contains("Not called."));
+
+    let (windows, output) = phone_on_a_desktop(0);
+    assert!(windows.contains("--progress"), "{windows}");
+    assert!(windows.contains("--error") && windows.contains("no gateway"), "{windows}");
+    assert_eq!(output.status.code(), Some(1));
 }

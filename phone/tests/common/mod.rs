@@ -16,7 +16,7 @@ use trunkline_number::E164;
 use trunkline_phone::callee::Callee;
 use trunkline_phone::configuration::{Configuration, Sound};
 use trunkline_phone::engine::{self, CallError, Wishes};
-use trunkline_phone::terminal::Terminal;
+use trunkline_phone::face::Face;
 use trunkline_rtp::codec::Codec;
 use trunkline_rtp::sdp::{Direction, LocalMedia, Sdp, answer, make_offer};
 use trunkline_sip::{Endpoint, EndpointConfig, Event, Events, IncomingInvite};
@@ -200,7 +200,7 @@ pub struct Calling(mpsc::Receiver<Result<(), CallError>>);
 pub fn call(configuration: Configuration, callee: Callee, wishes: Wishes) -> Calling {
     let (sender, receiver) = mpsc::channel();
     std::thread::spawn(move || {
-        let _ = sender.send(engine::run(configuration, callee, wishes, &Terminal::new()));
+        let _ = sender.send(engine::run(configuration, callee, wishes, &Face::new(false)));
     });
     Calling(receiver)
 }
