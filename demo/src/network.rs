@@ -19,6 +19,8 @@ pub const TELEPHONE_A: &str = "03-3333-1234";
 /// The telephone of network B.
 pub const TELEPHONE_B: &str = "0469-59-5678";
 
+/// How long a program may take to answer a question.
+const ANSWER_MAX: Duration = Duration::from_secs(5);
 /// How long the system may take until it can carry calls.
 const START_MAX: Duration = Duration::from_secs(30);
 
@@ -305,7 +307,8 @@ fn spans_in_service(status: &Value) -> bool {
 /// What a URL answers, as JSON where it is some, else as text.
 pub fn get(url: &str) -> Result<Value, NetworkError> {
     let failed = |problem: String| NetworkError::Http { url: url.to_owned(), problem };
-    let mut response = ureq::get(url).call().map_err(|error| failed(error.to_string()))?;
+    let request = ureq::get(url).config().timeout_global(Some(ANSWER_MAX)).build();
+    let mut response = request.call().map_err(|error| failed(error.to_string()))?;
     let text = response.body_mut().read_to_string().map_err(|error| failed(error.to_string()))?;
     Ok(serde_json::from_str(&text).unwrap_or(Value::String(text)))
 }
@@ -314,6 +317,9 @@ pub fn get(url: &str) -> Result<Value, NetworkError> {
 pub fn post(url: &str, body: &Value) -> Result<Value, NetworkError> {
     let failed = |problem: String| NetworkError::Http { url: url.to_owned(), problem };
     let mut response = ureq::post(url)
+        .config()
+        .timeout_global(Some(ANSWER_MAX))
+        .build()
         .header("content-type", "application/json")
         .send(body.to_string())
         .map_err(|error| failed(error.to_string()))?;
@@ -338,17 +344,19 @@ pub fn write_files(layout: &Layout) -> Result<(), NetworkError> {
         speech::write(&layout.file(name), &samples)?;
     }
     let key = layout.file("web-key.p8");
-    if !key.exists() {
-        let output = Command::new(layout.program("trunkline-web"))
-            .args(["key", "generate"])
-            .arg(&key)
-            .output()
-            .map_err(system(&key))?;
-        // The public key is what the phone is to trust.
-        let public = String::from_utf8_lossy(&output.stdout).trim().to_owned();
-        let path = layout.file("web-key.pub");
-        std::fs::write(&path, public).map_err(system(&path))?;
+    let output = Command::new(layout.program("trunkline-web"))
+        .args(["key", if key.exists() { "public" } else { "generate" }])
+        .arg(&key)
+        .output()
+        .map_err(system(&key))?;
+    if !output.status.success() {
+        let said = String::from_utf8_lossy(&output.stderr).trim().to_owned();
+        return Err(system(&key)(std::io::Error::other(said)));
     }
+    // The public key is what the phone is to trust.
+    let public = String::from_utf8_lossy(&output.stdout).trim().to_owned();
+    let path = layout.file("web-key.pub");
+    std::fs::write(&path, public).map_err(system(&path))?;
     for (name, text) in [
         ("directory.yaml", directory(layout)),
         ("table.yaml", table(layout)),
@@ -422,7 +430,7 @@ fn gateway(layout: &Layout, letter: &str, host: Ipv4Addr, area: &str, more: &str
     let port = if letter == "a" { 40010 } else { 40020 };
     format!(
         "name: gateway-{letter}\n\
-         sip:\n  udp: [\"{host}:5060\"]\n  tcp: [\"{host}:5060\"]\n\
+         sip:\n  udp: [\"{host}:5060\"]\n  tcp: [\"{host}:5060\"]\n  trusted: [\"{}\", \"{}\"]\n\
          http: \"{host}:9100\"\n\
          rtp:\n  address: \"{host}\"\n\
          directory:\n  servers: [\"{}\"]\n\
@@ -431,6 +439,8 @@ fn gateway(layout: &Layout, letter: &str, host: Ipv4Addr, area: &str, more: &str
          trunk_groups:\n  - name: network-{letter}\n    spans: [e1-{letter}]\n    hunting: down\n\
          routes:\n  - prefix: \"{area}\"\n    trunk_groups: [network-{letter}]\n\
          records: {}\n{more}",
+        layout.gateway_a(),
+        layout.gateway_b(),
         layout.directory(),
         layout.host(30),
         layout.file(&format!("records-{letter}.jsonl")).display(),

@@ -15,6 +15,7 @@ use trunkline_call::routing::{NumberType, PacketTarget, PrefixRoute, prefix_digi
 use trunkline_call::trunk::{Hunting, TrunkGroup};
 use trunkline_number::{CountryProfile, Dialled, E164};
 use trunkline_program::{ConfigurationError, Source};
+use trunkline_sip::Uri;
 
 /// The configuration file as written.
 #[derive(Clone, Debug, Deserialize, Serialize)]
@@ -67,6 +68,10 @@ pub struct Sip {
     /// Numbers whose phones may register here.
     #[serde(default)]
     pub registrations: Vec<String>,
+    /// Hosts, as they stand in SIP URIs and source addresses, to whom a withheld calling number
+    /// is told and whose own word on it is taken (the trust domain of RFC 3325).
+    #[serde(default)]
+    pub trusted: Vec<String>,
 }
 
 /// RTP addresses and workers.
@@ -365,6 +370,14 @@ impl Configuration {
         if file.codecs.is_empty() {
             return Err(source.error("codecs", "is empty", "list pcma, pcmu or opus"));
         }
+        if file.rtp.ptime_ms == 30 && file.codecs.contains(&CodecName::Opus) {
+            return Err(source.error(
+                "rtp.ptime_ms",
+                "Opus has no packets of 30 ms",
+                "write 20, 40 or 60, or leave opus out of codecs",
+            ));
+        }
+        check_limits(&file.limits, source)?;
         check_spans(&file, source)?;
         let trunk_groups = trunk_groups(&file, source)?;
         let routes = routes(&file, source)?;
@@ -375,6 +388,13 @@ impl Configuration {
             .map(|(place, phone)| {
                 let key = format!("phones.{place}.number");
                 let number = e164(&phone.number, &file.country, source, &key)?;
+                if let Err(error) = phone.uri.parse::<Uri>() {
+                    return Err(source.error(
+                        &format!("phones.{place}.uri"),
+                        format!("{:?} cannot be called: {error}", phone.uri),
+                        "write a SIP URI, as in sip:desk@192.0.2.7:5060",
+                    ));
+                }
                 Ok((number, PacketTarget(phone.uri.clone())))
             })
             .collect::<Result<Vec<_>, ConfigurationError>>()?;
@@ -390,6 +410,11 @@ impl Configuration {
         Ok(Self { file, trunk_groups, routes, phones, registrations })
     }
 
+    /// Whether a host belongs to the trust domain of RFC 3325.
+    pub fn trusts(&self, host: &str) -> bool {
+        self.file.sip.trusted.iter().any(|trusted| trusted.eq_ignore_ascii_case(host))
+    }
+
     /// The file with all its defaults, as YAML.
     pub fn to_yaml(&self) -> String {
         serde_yaml::to_string(&self.file).expect("what was read can be written")
@@ -399,6 +424,24 @@ impl Configuration {
     pub fn setup_max(&self) -> Duration {
         Duration::from_secs(self.file.limits.setup_s)
     }
+}
+
+/// More would overflow the program's arithmetic, and means a slip of the pen.
+const LIMIT_MAX_S: u64 = 86_400;
+/// As many B channels as 2,000 E1 spans have.
+const CALLS_MAX: usize = 60_000;
+
+fn check_limits(limits: &Limits, source: &Source) -> Result<(), ConfigurationError> {
+    let between = |key: &str, value: u64, first: u64, last: u64| {
+        if (first..=last).contains(&value) {
+            return Ok(());
+        }
+        let remedy = format!("write a number from {first} to {last}");
+        Err(source.error(key, format!("{value} is out of range"), remedy))
+    };
+    between("limits.calls", limits.calls as u64, 1, CALLS_MAX as u64)?;
+    between("limits.setup_s", limits.setup_s, 1, LIMIT_MAX_S)?;
+    between("limits.drain_s", limits.drain_s, 0, LIMIT_MAX_S)
 }
 
 fn check_spans(file: &File, source: &Source) -> Result<(), ConfigurationError> {

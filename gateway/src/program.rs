@@ -141,7 +141,8 @@ async fn serve(configuration: Configuration) -> Result<(), GatewayError> {
         if drain_until.is_some() && switch.is_idle() {
             break;
         }
-        let deadline = switch.next_deadline().into_iter().chain(drain_until).chain(end_at).min();
+        let stop = end_at.or(drain_until);
+        let deadline = switch.next_deadline().into_iter().chain(stop).min();
         let timer = async {
             match deadline {
                 Some(at) => tokio::time::sleep_until(at.into()).await,
@@ -166,7 +167,10 @@ async fn serve(configuration: Configuration) -> Result<(), GatewayError> {
                     switch.drain();
                 }
                 Request::Reload => {
-                    tracing::warn!("a gateway's configuration is read at its start only");
+                    switch.reopen_records();
+                    tracing::warn!(
+                        "call records reopened; the configuration is read at the start only"
+                    );
                 }
             },
         }
@@ -176,7 +180,6 @@ async fn serve(configuration: Configuration) -> Result<(), GatewayError> {
             end_at = Some(now + CLEARING_MAX);
         }
         if end_at.is_some_and(|at| at <= now) {
-            tracing::warn!("calls were left at the end");
             break;
         }
     }

@@ -17,7 +17,7 @@ use trunkline_call::routing::{LineNumber, NumberType, PacketTarget};
 use trunkline_call::trunk::{BChannel, SpanIndex};
 use trunkline_call::{Action, CallControl, CallId, LegId};
 use trunkline_directory::client::{EnumResolver, Resolution};
-use trunkline_isdn::{Indication, Output, Presentation, Request, Setup};
+use trunkline_isdn::{Indication, Output, Presentation, Request, Setup, TransferCapability};
 use trunkline_media::{MediaEvent, MediaEventKind};
 use trunkline_number::E164;
 use trunkline_sip::{Endpoint, Event as SipEvent, IncomingInvite, OutgoingInvite, Uri};
@@ -132,6 +132,13 @@ impl Switch {
         }
     }
 
+    /// The file of call records was moved away: goes on in a new one.
+    pub fn reopen_records(&self) {
+        if let Some(journal) = &self.journal {
+            journal.reopen();
+        }
+    }
+
     /// Ends every call.
     pub fn clear_all(&mut self) {
         let now = Instant::now();
@@ -146,6 +153,14 @@ impl Switch {
 
     /// Writes what is left to write and stops the spans.
     pub async fn end(mut self) {
+        if !self.control.is_idle() {
+            tracing::warn!(
+                "some calls were not cleared by their peers; they are recorded as they are"
+            );
+            let now = Instant::now();
+            self.control.abandon_all(now);
+            self.carry_out(now);
+        }
         for record in self.records.take_waiting() {
             self.write_record(record);
         }
@@ -168,8 +183,11 @@ impl Switch {
                 self.packet_gone(now, leg, release_of_failure(status, cause));
             }
             SipEvent::Cancelled { leg, cause } => {
-                let release =
-                    Release { cause: cause.unwrap_or(16), from_user: true, status: Some(487) };
+                let release = Release {
+                    from_user: true,
+                    status: Some(487),
+                    ..Release::with_cause(cause.unwrap_or(16))
+                };
                 self.packet_gone(now, leg, release);
             }
             SipEvent::Bye { leg, cause } => {
@@ -177,14 +195,24 @@ impl Switch {
             }
             // Q.850 102: recovery on timer expiry.
             SipEvent::AckTimeout { leg } | SipEvent::SessionExpired { leg } => {
-                self.packet_gone(now, leg, Release::with_cause(102));
+                self.packet_gone(now, leg, Release::by_gateway(102));
             }
             SipEvent::Acked { leg, sdp: Some(answer) } => {
                 if let Some(leg) = self.packets.leg_of(leg)
                     && let Err(error) = self.voice.answered(leg, &answer, None)
                 {
                     tracing::warn!(%error, "the answer in an ACK cannot be used");
-                    let why = Release::with_cause(BEARER_NOT_IMPLEMENTED);
+                    let why = Release::by_gateway(BEARER_NOT_IMPLEMENTED);
+                    self.control.leg_disconnected(now, leg, why);
+                }
+            }
+            SipEvent::Acked { leg, sdp: None } => {
+                // RFC 3261 §13.2.1: our offer went out in the 200, the ACK must answer it.
+                if let Some(leg) = self.packets.leg_of(leg)
+                    && self.voice.waits_for_answer(leg)
+                {
+                    tracing::warn!("an ACK without an answer to our offer");
+                    let why = Release::by_gateway(BEARER_NOT_IMPLEMENTED);
                     self.control.leg_disconnected(now, leg, why);
                 }
             }
@@ -251,7 +279,7 @@ impl Switch {
     pub fn media_event(&mut self, event: MediaEvent) {
         let now = Instant::now();
         let leg = self.voice.leg_of(event.leg);
-        let call = leg.and_then(|leg| self.name_of_leg(leg));
+        let call = leg.and_then(|leg| self.name_of_leg(leg)).map(str::to_owned);
         match event.kind {
             MediaEventKind::Closed(figures) => {
                 if let Some(leg) = self.voice.closed(event.leg)
@@ -262,17 +290,17 @@ impl Switch {
                 }
             }
             MediaEventKind::RtpTimeout => {
-                tracing::warn!(call, "no RTP any more");
                 if let Some(leg) = leg
                     && self.packets.of(leg).is_some_and(|packet| packet.answered)
                 {
-                    self.control.leg_disconnected(now, leg, Release::with_cause(102));
+                    tracing::warn!(call, "no RTP any more");
+                    self.control.leg_disconnected(now, leg, Release::by_gateway(102));
                 }
             }
             MediaEventKind::Failed => {
                 tracing::error!(call, "media leg failed");
                 if let Some(leg) = leg {
-                    self.control.leg_disconnected(now, leg, Release::with_cause(41));
+                    self.control.leg_disconnected(now, leg, Release::by_gateway(41));
                 }
             }
             MediaEventKind::DigitFromRtp { duration_ms, .. } => {
@@ -316,7 +344,8 @@ impl Switch {
 
     fn invited(&mut self, now: Instant, invite: &IncomingInvite) {
         *self.calls.offered.entry("packet").or_default() += 1;
-        let (call, leg) = self.control.offered_by_packet(now, offer_of(invite));
+        let trusted = self.configuration.trusts(&invite.source.ip().to_string());
+        let (call, leg) = self.control.offered_by_packet(now, offer_of(invite, trusted));
         let number = match self.control.routing.understood(&invite.request_uri.user) {
             Some(number) if names_a_number(&invite.request_uri) => Some(number),
             _ => None,
@@ -354,7 +383,7 @@ impl Switch {
                     voice::VoiceError::Description(_) => BEARER_NOT_IMPLEMENTED,
                     _ => CONGESTION,
                 };
-                self.control.leg_disconnected(now, leg, Release::with_cause(cause));
+                self.control.leg_disconnected(now, leg, Release::by_gateway(cause));
             }
         }
     }
@@ -506,17 +535,15 @@ impl Switch {
             }
             Indication::Disconnect { cause, .. } => {
                 let release = Release {
-                    cause: cause.value,
                     from_user: is_from_user(cause.location),
-                    status: None,
+                    ..Release::with_cause(cause.value)
                 };
                 self.control.leg_disconnected(now, leg, release);
             }
             Indication::Released { cause } => {
                 let release = Release {
-                    cause: cause.value,
                     from_user: is_from_user(cause.location),
-                    status: None,
+                    ..Release::with_cause(cause.value)
                 };
                 self.line_gone(now, leg, release);
             }
@@ -552,6 +579,15 @@ impl Switch {
             called = %setup.called.digits,
             "call from the line"
         );
+        // Data would be decoded, stretched and concealed as if it were speech.
+        if !matches!(
+            setup.bearer.transfer,
+            TransferCapability::Speech | TransferCapability::Audio31
+        ) {
+            tracing::warn!(call = %name, bearer = ?setup.bearer.transfer, "no speech, refused");
+            let why = Release::by_gateway(BEARER_NOT_IMPLEMENTED);
+            self.control.leg_disconnected(now, leg, why);
+        }
     }
 
     fn line_gone(&mut self, now: Instant, leg: LegId, release: Release) {
@@ -560,17 +596,24 @@ impl Switch {
         if let Some(line) = self.lines.remove(leg)
             && !self.lines.is_held(line.channel)
         {
-            let span = &self.lines.spans[line.channel.span];
-            if let Err(error) = span.span.detach(line.channel.timeslot) {
-                tracing::error!(span = %span.name, %error, "timeslot not freed");
-            }
+            self.detach(line.channel);
         }
         self.control.leg_released(now, leg, release);
+    }
+
+    fn detach(&self, channel: BChannel) {
+        let span = &self.lines.spans[channel.span];
+        if let Err(error) = span.span.detach(channel.timeslot) {
+            tracing::error!(span = %span.name, %error, "timeslot not freed");
+        }
     }
 
     fn act(&mut self, now: Instant, action: Action) {
         match action {
             Action::Inquire { call, number } => self.inquire(call, number),
+            // Refused for another reason before its turn came: nobody's telephone is to ring.
+            Action::DialLine { leg, .. } | Action::DialPacket { leg, .. }
+                if self.control.is_releasing(leg) => {}
             Action::DialLine { leg, channel, called, calling, .. } => {
                 self.dial_line(now, leg, channel, &called, calling);
             }
@@ -647,7 +690,7 @@ impl Switch {
         if let Err(error) = self.lines.dial(now, leg, channel, called, calling) {
             tracing::warn!(%error, "the line cannot be dialled");
             // Q.850 38: network out of order.
-            self.control.leg_released(now, leg, Release::with_cause(38));
+            self.control.leg_released(now, leg, Release::by_gateway(38));
         }
     }
 
@@ -665,7 +708,7 @@ impl Switch {
             tracing::warn!(%error, %called, target = %target.0, "cannot be called");
             self.voice.close(leg);
             // Q.850 41: temporary failure.
-            self.control.leg_released(now, leg, Release::with_cause(41));
+            self.control.leg_released(now, leg, Release::by_gateway(41));
         }
     }
 
@@ -680,15 +723,13 @@ impl Switch {
         let own = self.configuration.file.rtp.address.to_string();
         let (user, mut headers) = match &calling {
             Some(calling) if calling.restricted => {
-                // RFC 3323, RFC 3325: the number goes to whom we trust, not to the called person.
-                let identity = format!("<sip:{}@{own}>", calling.number);
-                (
-                    "anonymous".to_owned(),
-                    vec![
-                        ("P-Asserted-Identity".to_owned(), identity),
-                        ("Privacy".to_owned(), "id".to_owned()),
-                    ],
-                )
+                let mut headers = vec![("Privacy".to_owned(), "id".to_owned())];
+                // RFC 3325 §5: the number goes to whom we trust, not to the called person.
+                if self.configuration.trusts(&uri.host) {
+                    let identity = format!("<sip:{}@{own}>", calling.number);
+                    headers.push(("P-Asserted-Identity".to_owned(), identity));
+                }
+                ("anonymous".to_owned(), headers)
             }
             Some(calling) => (calling.number.to_string(), Vec::new()),
             None => ("anonymous".to_owned(), Vec::new()),
@@ -747,11 +788,15 @@ impl Switch {
     }
 
     fn release(&mut self, now: Instant, leg: LegId, release: Release) {
-        if self.lines.of(leg).is_some() {
+        if let Some(channel) = self.lines.of(leg).map(|line| line.channel) {
             let request = Request::Disconnect { cause: release.cause, in_band: false };
             if self.lines.request(now, leg, request).is_err() {
                 // Nothing of it is left on the interface.
                 self.line_gone(now, leg, release);
+            } else if self.lines.is_alone_on(leg, channel) {
+                // Q.931 §5.3.3: the channel is disconnected with DISCONNECT. Another way may need
+                // the voice long before a silent exchange has let go of this one.
+                self.detach(channel);
             }
             return;
         }

@@ -89,12 +89,19 @@ pub struct Release {
     pub from_user: bool,
     /// SIP status, where one ended the leg.
     pub status: Option<u16>,
+    /// Who wants it.
+    pub by: ReleasedBy,
 }
 
 impl Release {
-    /// A release with this cause and nothing else known.
+    /// The leg's party ends it with this cause; nothing else is known.
     pub fn with_cause(cause: u8) -> Self {
-        Self { cause, from_user: false, status: None }
+        Self { cause, from_user: false, status: None, by: ReleasedBy::Peer }
+    }
+
+    /// The gateway itself gives the leg up.
+    pub fn by_gateway(cause: u8) -> Self {
+        Self { by: ReleasedBy::Gateway, ..Self::with_cause(cause) }
     }
 }
 
@@ -385,7 +392,7 @@ impl CallControl {
         let call = self.calls.get_mut(&id).expect("a leg has its call");
         let ended = call.leg_mut(leg).expect("a leg is in its call");
         if ended.end.is_none() {
-            ended.end = Some(end_by_peer(release));
+            ended.end = Some(end_of(release));
             ended.releasing = true;
             self.actions.push_back(Action::Release { leg, release });
         }
@@ -399,7 +406,7 @@ impl CallControl {
         };
         let call = self.calls.get_mut(&id).expect("a leg has its call");
         let ended = call.leg_mut(leg).expect("a leg is in its call");
-        ended.end.get_or_insert_with(|| end_by_peer(release));
+        ended.end.get_or_insert_with(|| end_of(release));
         ended.gone = true;
         if let Some(channel) = ended.channel.take() {
             self.trunks.release(channel);
@@ -416,7 +423,7 @@ impl CallControl {
 
     /// Clears every call on a span, for a line that is gone.
     pub fn clear_span(&mut self, now: Instant, span: SpanIndex) {
-        let release = Release::with_cause(cause::DESTINATION_OUT_OF_ORDER);
+        let release = Release::by_gateway(cause::DESTINATION_OUT_OF_ORDER);
         let on_span: Vec<LegId> = self
             .calls
             .values()
@@ -441,6 +448,22 @@ impl CallControl {
         for call in calls {
             self.clear(now, call, Release::with_cause(cause::NORMAL_CALL_CLEARING));
         }
+    }
+
+    /// Gives up every leg that is still there, so that each call gets its record: the end of the
+    /// program does not wait for a peer that answers no release.
+    pub fn abandon_all(&mut self, now: Instant) {
+        let mut left: Vec<LegId> = self.legs.keys().copied().collect();
+        left.sort_unstable();
+        for leg in left {
+            self.leg_released(now, leg, Release::by_gateway(cause::NORMAL_CALL_CLEARING));
+        }
+    }
+
+    /// This leg is being released: nothing is to be started on it any more.
+    pub fn is_releasing(&self, leg: LegId) -> bool {
+        let call = self.legs.get(&leg).and_then(|id| self.calls.get(id));
+        call.is_none_or(|call| call.legs().any(|known| known.id == leg && known.releasing))
     }
 
     /// No call is left.
@@ -675,8 +698,8 @@ fn may_try_another(why: u8) -> bool {
     )
 }
 
-fn end_by_peer(release: Release) -> LegEnd {
-    LegEnd { cause: release.cause, status: release.status, by: ReleasedBy::Peer }
+fn end_of(release: Release) -> LegEnd {
+    LegEnd { cause: release.cause, status: release.status, by: release.by }
 }
 
 fn record_of(call: Call) -> CallRecord {

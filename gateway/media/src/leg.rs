@@ -183,6 +183,9 @@ impl Leg {
             self.signalled(remote, self.incoming.payload_types(), around.now);
         }
         if let Some(direction) = update.direction {
+            if direction.receive && !self.direction.receive {
+                self.incoming.expect_from(around.now);
+            }
             self.direction = direction;
             self.tell_timeslot(ToTimeslot::Hold(!direction.receive));
         }

@@ -139,6 +139,11 @@ impl Lines {
         self.legs.values().any(|leg| leg.channel == channel)
     }
 
+    /// No other leg than this one is on the channel.
+    pub fn is_alone_on(&self, leg: LegId, channel: BChannel) -> bool {
+        !self.legs.iter().any(|(other, line)| *other != leg && line.channel == channel)
+    }
+
     /// Sends SETUP for a leg.
     pub fn dial(
         &mut self,

@@ -6,6 +6,7 @@ use std::net::IpAddr;
 use trunkline_call::LegId;
 use trunkline_call::control::{PacketOffer, Release};
 use trunkline_call::interworking::{cause_of_status, status_of_cause};
+use trunkline_call::record::ReleasedBy;
 use trunkline_sip::{Endpoint, IncomingInvite, Rejection, Scheme, Uri};
 
 /// After so many seconds a caller may try again when every channel was busy.
@@ -62,9 +63,11 @@ impl PacketLegs {
 /// What call control is told of an INVITE.
 ///
 /// The called number is the request URI's; for a `sip:` URI its user part. The calling number is
-/// the one that the network vouches for, if there is one (RFC 3325 §9.1), else that of From.
-pub fn offer_of(invite: &IncomingInvite) -> PacketOffer {
-    let asserted = invite.asserted_identity.iter().find_map(|value| {
+/// the one that a trusted peer vouches for, if there is one (RFC 3325 §9.1), else that of From.
+pub fn offer_of(invite: &IncomingInvite, trusted: bool) -> PacketOffer {
+    // RFC 3325 §5: what a peer outside the trust domain asserts is not used.
+    let identities = invite.asserted_identity.iter().filter(|_| trusted);
+    let asserted = identities.into_iter().find_map(|value| {
         let uri = value.split('<').nth(1).and_then(|rest| rest.split('>').next()).unwrap_or(value);
         uri.trim().parse::<Uri>().ok().map(|uri| uri.user)
     });
@@ -72,7 +75,10 @@ pub fn offer_of(invite: &IncomingInvite) -> PacketOffer {
     let calling = asserted.or_else(|| (!from.user.is_empty()).then(|| from.user.clone()));
     // RFC 3323 §4.2: any of these asks that the identity not be shown; "none" asks that it be.
     let calling_restricted = invite.privacy.as_deref().is_some_and(|privacy| {
-        privacy.split(';').any(|value| matches!(value.trim(), "id" | "user" | "header"))
+        let asks = |value: &str| {
+            ["id", "user", "header"].iter().any(|asked| value.trim().eq_ignore_ascii_case(asked))
+        };
+        privacy.split(';').any(asks)
     });
     PacketOffer {
         peer: format!("{} {}", invite.source, invite.transport),
@@ -117,5 +123,6 @@ pub fn release_of_failure(status: u16, cause: Option<u8>) -> Release {
         cause: cause.unwrap_or_else(|| cause_of_status(status)),
         from_user: matches!(status, 486 | 600 | 603),
         status: Some(status),
+        by: ReleasedBy::Peer,
     }
 }

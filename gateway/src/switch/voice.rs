@@ -162,6 +162,11 @@ impl Voice {
         self.legs.get(&leg).is_some_and(|voice| voice.answered)
     }
 
+    /// Our offer to this leg is still open.
+    pub fn waits_for_answer(&self, leg: LegId) -> bool {
+        self.legs.get(&leg).is_some_and(|voice| voice.offer.is_some() && !voice.answered)
+    }
+
     /// The peer offers something else in a call that is up (hold, another address); gives our
     /// answer.
     pub fn offered_again(

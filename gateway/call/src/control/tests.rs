@@ -114,7 +114,7 @@ fn busy_on_the_line_ends_the_call_with_the_same_cause() {
     let now = Instant::now();
     let (_, ingress) = control.offered_by_packet(now, packet_offer("0333331234"));
     let egress = dialled(&actions(&mut control));
-    let busy = Release { cause: 17, from_user: true, status: None };
+    let busy = Release { from_user: true, ..Release::with_cause(17) };
     control.leg_disconnected(now, egress, busy);
     let ended = actions(&mut control);
     assert_eq!(release_of(&ended, egress), Some(17));
@@ -170,7 +170,7 @@ fn a_call_from_the_line_asks_the_directory_and_tries_the_next_gateway() {
     let targets = ["sip:b1", "sip:b2"].map(|uri| PacketTarget(uri.into()));
     control.inquiry_answered(now, call, InquiryReply::Gateways(targets.to_vec()));
     let first = dialled(&actions(&mut control));
-    control.leg_released(now, first, Release { cause: 41, from_user: false, status: Some(503) });
+    control.leg_released(now, first, Release { status: Some(503), ..Release::with_cause(41) });
     let second = dialled(&actions(&mut control));
     control.leg_answered(now, second);
     assert_eq!(actions(&mut control), [Action::Answer { leg: ingress }]);
@@ -244,6 +244,43 @@ fn draining_refuses_new_calls_and_keeps_old_ones() {
     assert_eq!(release_of(&actions(&mut control), late), Some(42));
     control.leg_answered(now, egress);
     assert_eq!(control.count().answered, 1);
+}
+
+#[test]
+fn a_call_refused_before_it_was_dialled_dials_nobody() {
+    let mut control = gateway(&[1]);
+    let now = Instant::now();
+    let (_, ingress) = control.offered_by_packet(now, packet_offer("03-3333-1234"));
+    control.leg_disconnected(now, ingress, Release::by_gateway(65));
+    let first = actions(&mut control);
+    let egress = dialled(&first);
+    assert!(control.is_releasing(egress), "whoever carries the actions out must not send SETUP");
+    control.leg_released(now, egress, Release::by_gateway(65));
+    control.leg_released(now, ingress, Release::by_gateway(65));
+    let record = record(&actions(&mut control));
+    assert_eq!(record.ingress.end.by, ReleasedBy::Gateway);
+    assert!(control.is_idle());
+}
+
+#[test]
+fn calls_that_cannot_be_cleared_still_get_their_records() {
+    let mut control = gateway(&[1, 2]);
+    let now = Instant::now();
+    for _ in 0..2 {
+        control.offered_by_packet(now, packet_offer("03-3333-1234"));
+        let egress = dialled(&actions(&mut control));
+        control.leg_answered(now, egress);
+    }
+    control.clear_all(now);
+    actions(&mut control);
+    // No leg ever says that it is gone.
+    control.abandon_all(now);
+    let records = actions(&mut control)
+        .iter()
+        .filter(|action| matches!(action, Action::Record(record) if record.answered_at.is_some()))
+        .count();
+    assert_eq!(records, 2);
+    assert!(control.is_idle());
 }
 
 #[test]

@@ -31,7 +31,8 @@ pub(super) struct Incoming {
     past: ReceptionStatistics,
     packets: u64,
     octets: u64,
-    heard_at: Option<Instant>,
+    /// The last packet, or since when one was to be expected.
+    silent_since: Option<Instant>,
     timed_out: bool,
 }
 
@@ -54,7 +55,7 @@ impl Incoming {
             past: ReceptionStatistics::default(),
             packets: 0,
             octets: 0,
-            heard_at: None,
+            silent_since: None,
             timed_out: false,
         }
     }
@@ -91,14 +92,20 @@ impl Incoming {
         sum(self.past, present)
     }
 
-    /// Whether a timeout begins now.
+    /// Whether nothing was heard for another `limit`: true once each time.
     pub(super) fn is_silent(&mut self, now: Instant, limit: Duration) -> bool {
-        let heard_at = *self.heard_at.get_or_insert(now);
-        if self.timed_out || now.saturating_duration_since(heard_at) < limit {
+        let since = *self.silent_since.get_or_insert(now);
+        if now.saturating_duration_since(since) < limit {
             return false;
         }
+        self.silent_since = Some(now);
         self.timed_out = true;
         true
+    }
+
+    /// Silence counts from now: packets were not to be expected before.
+    pub(super) fn expect_from(&mut self, now: Instant) {
+        self.silent_since = Some(now);
     }
 
     fn payload(&self, payload_type: u8) -> Option<Payload> {
@@ -172,7 +179,7 @@ impl Leg {
             self.incoming.timed_out = false;
             around.events.push(self.id, MediaEventKind::RtpResumed, around.counters);
         }
-        self.incoming.heard_at = Some(around.now);
+        self.incoming.silent_since = Some(around.now);
         let (clock_hz, sampled_at) = match payload {
             Payload::Audio(codec) => (codec.rtp_clock_hz(), Some(header.timestamp)),
             Payload::ComfortNoise => (8000, Some(header.timestamp)),

@@ -140,6 +140,10 @@ impl Leg {
         };
         self.reports.received += 1;
         around.counters.rtcp_received += 1;
+        if !self.direction.send {
+            // On hold without music only RTCP tells that the peer is still there.
+            self.incoming.expect_from(around.now);
+        }
         for packet in compound {
             match packet {
                 Ok(RtcpPacket::SenderReport { ssrc, report, blocks }) => {
