@@ -17,8 +17,10 @@
 //! | [`flood`] | a run, from start to figures |
 //! | [`report`] | the figures, as JSON and as a table |
 //! | [`bare_relay`] | the floor: what the kernel takes for a relay that does nothing |
+//! | [`bencode`], [`rtpengine`] | rtpengine's control protocol |
 
 pub mod bare_relay;
+pub mod bencode;
 
 pub mod call_list;
 pub mod clock;
@@ -29,6 +31,7 @@ pub mod latency;
 pub mod ledger;
 pub mod packet;
 pub mod report;
+pub mod rtpengine;
 
 pub mod schedule;
 pub mod wire;
