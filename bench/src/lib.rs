@@ -3,5 +3,6 @@
 // Only the load test's clocks and sockets talk to the kernel directly; they say so.
 #![deny(unsafe_code)]
 
+pub mod compare;
 pub mod exchange;
 pub mod load;
