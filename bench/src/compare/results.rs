@@ -38,8 +38,8 @@ port for that party.
 - **cost**: both together. The ratios are to rtpengine under the same load.
 - **latency**: from before the flooder's send call (of up to 32 packets) to the kernel's time stamp
   at the receiving party.
-- **KiB a call**: resident memory after the run, less that of the same relay with one call and no
-  traffic, divided by the calls.
+- **KiB a call**: resident memory (without mapped files) after the run, less that of the same relay
+  with one call and no traffic, divided by the calls.
 - Each figure is the median over the rounds, with the least and the most in brackets. In each round
   every relay runs once under each load, another one first each time.
 - rtpengine is Debian's, in user space (`--table=-1`), with its calls set up by offer and answer

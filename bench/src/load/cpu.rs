@@ -42,7 +42,7 @@ pub struct Watched {
     pub name: String,
     /// User and system time of all its threads in the measured time, ns.
     pub cpu_ns: u64,
-    /// Its resident memory at the end, KiB.
+    /// Its own resident memory at the end, KiB; not the files it maps.
     pub resident_kib: u64,
 }
 
@@ -88,12 +88,18 @@ impl Watch {
     }
 }
 
-/// Resident memory of a process, KiB; none if it is not there.
+/// Memory of a process's own that is resident, KiB: without the files it maps, which differ with
+/// what of them was read. None if the process is not there.
 pub fn resident_kib(pid: u32) -> Option<u64> {
-    read(format!("/proc/{pid}/status"), |text| {
-        let line = text.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+    read(format!("/proc/{pid}/status"), own_memory_kib)
+}
+
+fn own_memory_kib(status: &str) -> Option<u64> {
+    let field = |name: &str| -> Option<u64> {
+        let line = status.lines().find_map(|line| line.strip_prefix(name))?;
         line.split_whitespace().next()?.parse().ok()
-    })
+    };
+    Some(field("RssAnon:")? + field("RssShmem:")?)
 }
 
 /// The load averages of 1, 5 and 15 minutes, as the kernel writes them.
@@ -135,6 +141,13 @@ mod tests {
         assert_eq!(machine(stat), Some((30_000_000, 360_000_000)));
         assert_eq!(machine("cpu  1 2 3\n"), None);
         assert_eq!(machine(""), None);
+    }
+
+    #[test]
+    fn memory_of_its_own_is_without_mapped_files() {
+        let status = "VmRSS:\t 900 kB\nRssAnon:\t 300 kB\nRssFile:\t 500 kB\nRssShmem:\t 100 kB\n";
+        assert_eq!(own_memory_kib(status), Some(400));
+        assert_eq!(own_memory_kib("VmRSS:\t 900 kB\n"), None);
     }
 
     #[test]
