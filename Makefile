@@ -62,4 +62,4 @@ fuzz:
 bench-media:
 	@scripts/set-up bench
 	cargo build --release -p trunkline-bench --bins
-	target/release/trunkline-bench-media --out bench
+	target/release/trunkline-bench-media --capacity --out bench

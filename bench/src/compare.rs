@@ -5,10 +5,12 @@
 //! | [`network`] | two network namespaces and a veth pair between them |
 //! | [`peer`] | the relays, started and given calls |
 //! | [`measure`] | rounds of runs, interleaved |
+//! | [`capacity`] | how many calls a relay carries |
 //! | [`figures`] | medians and ratios |
 //! | [`results`] | the table, as Markdown |
 //! | [`picture`] | the bars, as SVG |
 
+pub mod capacity;
 pub mod figures;
 pub mod measure;
 pub mod network;

@@ -9,7 +9,7 @@ use trunkline_bench::compare::measure::{self, CompareError, Plan, Point};
 use trunkline_bench::compare::network::{self, Network};
 use trunkline_bench::compare::peer::Peer;
 use trunkline_bench::compare::results::{self, Circumstances};
-use trunkline_bench::compare::{figures, picture};
+use trunkline_bench::compare::{capacity, figures, picture};
 
 /// Compares media relays under the same load, in network namespaces of its own, and writes a table
 /// (RESULTS.md) and a picture (media.svg). It takes root, iproute2 and rtpengine-daemon
@@ -32,6 +32,9 @@ struct Arguments {
     /// Measured seconds of a run.
     #[arg(long)]
     seconds: Option<f64>,
+    /// Also searches how many calls each relay carries.
+    #[arg(long)]
+    capacity: bool,
     /// Where the table and the picture go.
     #[arg(long, default_value = "target/bench-media")]
     out: PathBuf,
@@ -72,9 +75,12 @@ fn run(arguments: Arguments) -> Result<(), Box<dyn std::error::Error>> {
         network::remove(&namespaces);
         std::process::exit(130);
     })?;
-    let measured = measure::run(&plan, &network, &|text| eprintln!("{text}"))?;
+    let tell = |text: &str| eprintln!("{text}");
+    let measured = measure::run(&plan, &network, &tell)?;
     let rows = figures::rows(&measured);
-    let table = results::write(&circumstances, &rows);
+    let capacities =
+        if arguments.capacity { capacity::search(&plan, &network, &tell) } else { Vec::new() };
+    let table = results::write(&circumstances, &rows, &capacities);
     write(&arguments.out, "RESULTS.md", &table)?;
     write(&arguments.out, "media.svg", &picture::draw(&rows))?;
     println!("{table}");

@@ -137,7 +137,7 @@ pub(super) mod tests {
     use crate::load::report::FlooderTime;
 
     /// A run of 1000 packets that took the relay and the send calls so many µs each.
-    fn report(process_us: u64, send_us: u64) -> Report {
+    pub fn report(process_us: u64, send_us: u64) -> Report {
         let times = Percentiles { p50_us: 50.0, p99_us: 100.0, ..Percentiles::default() };
         Report {
             calls: 10,

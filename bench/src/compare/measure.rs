@@ -156,7 +156,7 @@ pub fn run(plan: &Plan, network: &Network, tell: &dyn Fn(&str)) -> Result<Measur
             cells.rotate_left(round % cells.len().max(1));
             for cell in cells.iter_mut().filter(|cell| cell.failure.is_none()) {
                 tell(&format!("{heading}: {}", cell.peer.name()));
-                match relay(plan, network, cell) {
+                match relay(plan, network, point, cell.peer) {
                     Ok(report) => {
                         tell(&report.to_string());
                         cell.reports.push(report);
@@ -173,9 +173,15 @@ pub fn run(plan: &Plan, network: &Network, tell: &dyn Fn(&str)) -> Result<Measur
     Ok(measured)
 }
 
-fn relay(plan: &Plan, network: &Network, cell: &Cell) -> Result<Report, CompareError> {
-    let running = cell.peer.start(network, &plan.programs, cell.point.calls)?;
-    flood(plan, network, &cell.point, &running.list, Some(running.pid()))
+/// One run through one relay.
+pub(super) fn relay(
+    plan: &Plan,
+    network: &Network,
+    point: &Point,
+    peer: Peer,
+) -> Result<Report, CompareError> {
+    let running = peer.start(network, &plan.programs, point.calls)?;
+    flood(plan, network, point, &running.list, Some(running.pid()))
 }
 
 fn flood(

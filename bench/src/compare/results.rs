@@ -5,6 +5,7 @@ use std::fs;
 use std::process::Command;
 use std::time::SystemTime;
 
+use super::capacity::{Capacity, LATENCY_P99_MAX_US};
 use super::figures::{Figures, Row, Spread};
 use super::measure::{Plan, Point};
 
@@ -47,7 +48,11 @@ port for that party.
 ";
 
 /// Writes the whole of `RESULTS.md`.
-pub fn write(circumstances: &Circumstances, points: &[(Point, Vec<Row>)]) -> String {
+pub fn write(
+    circumstances: &Circumstances,
+    points: &[(Point, Vec<Row>)],
+    capacities: &[Capacity],
+) -> String {
     let mut out = String::from("# The media plane under load\n\n");
     let Circumstances { command, began, plan } = circumstances;
     let when = humantime::format_rfc3339_seconds(*began);
@@ -65,6 +70,7 @@ pub fn write(circumstances: &Circumstances, points: &[(Point, Vec<Row>)]) -> Str
     for (point, rows) in points {
         write_point(point, rows, &mut out);
     }
+    write_capacities(capacities, &mut out);
     out += "\n## Method\n\n";
     out += METHOD;
     out
@@ -95,6 +101,31 @@ fn write_point(point: &Point, rows: &[Row], out: &mut String) {
         out,
         "\nThe flooder was at most {late:.0} us late (p99); other work took at most {other:.2} cores."
     );
+}
+
+fn write_capacities(capacities: &[Capacity], out: &mut String) {
+    if capacities.is_empty() {
+        return;
+    }
+    let _ = writeln!(
+        out,
+        "\n## The most calls that this machine carries\n\n\
+         Relay and flooder share the machine. Carried means: 50 packets a second each way, none \
+         lost, doubled, reordered or changed, and a latency of at most {:.0} ms (p99). Searched by \
+         halving to a twentieth, one run a try.\n\n\
+         | relay | calls carried | p99 us | not carried |\n|---|---|---|---|",
+        LATENCY_P99_MAX_US / 1000.0
+    );
+    for Capacity { peer, carried, refused } in capacities {
+        let (calls, p99_us) = carried.map_or_else(
+            || ("none".to_owned(), "-".to_owned()),
+            |(calls, p99_us)| (calls.to_string(), format!("{p99_us:.0}")),
+        );
+        let refused = refused
+            .as_ref()
+            .map_or_else(String::new, |(calls, reason)| format!("{calls}: {}", escape(reason)));
+        let _ = writeln!(out, "| {} | {calls} | {p99_us} | {refused} |", peer.name());
+    }
 }
 
 fn columns(figures: &Figures) -> String {
@@ -178,7 +209,13 @@ mod tests {
                 programs: "target".into(),
             },
         };
-        let text = write(&circumstances, &figures::rows(&measured()));
+        let capacities = [Capacity {
+            peer: Peer::Bare,
+            carried: Some((1400, 812.4)),
+            refused: Some((1450, "0.02 % lost".to_owned())),
+        }];
+        let text = write(&circumstances, &figures::rows(&measured()), &capacities);
+        assert!(text.contains("| bare socket relay | 1400 | 812 | 1450: 0.02 % lost |"), "{text}");
         assert!(text.contains("| when | 1970-01-01T00:00:00Z |"), "{text}");
         let row = "| bare socket relay | 5.00 (5.00..5.00) | 1.00 (1.00..1.00) | 6.00 (6.00..6.00) \
                    | 0.500 | 0.500 | 0 | 0 | 50 | 100 | 10.0 |";
