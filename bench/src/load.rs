@@ -17,10 +17,9 @@
 //! | [`flood`] | a run, from start to figures |
 //! | [`report`] | the figures, as JSON and as a table |
 //! | [`bare_relay`] | the floor: what the kernel takes for a relay that does nothing |
-//! | [`bencode`], [`rtpengine`] | rtpengine's control protocol |
+//! | [`rtpengine`] | calls through rtpengine, by its control protocol |
 
 pub mod bare_relay;
-pub mod bencode;
 
 pub mod call_list;
 pub mod clock;

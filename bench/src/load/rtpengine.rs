@@ -5,7 +5,8 @@ use std::io;
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, UdpSocket};
 use std::time::{Duration, Instant};
 
-use super::bencode::Value;
+use serde::{Deserialize, Serialize};
+
 use super::call_list::{Call, CallList, Leg};
 use super::error::LoadError;
 
@@ -13,6 +14,34 @@ use super::error::LoadError;
 const ANSWER: Duration = Duration::from_secs(2);
 /// How long a starting rtpengine may take until it answers at all.
 const START: Duration = Duration::from_secs(10);
+
+/// What is asked of rtpengine. The names are those of its documentation (`docs/ng_control_protocol`).
+#[derive(Serialize)]
+struct Request<'a> {
+    command: &'static str,
+    #[serde(rename = "ICE", skip_serializing_if = "Option::is_none")]
+    ice: Option<&'static str>,
+    #[serde(rename = "call-id", skip_serializing_if = "Option::is_none")]
+    call_id: Option<&'a str>,
+    #[serde(rename = "from-tag", skip_serializing_if = "Option::is_none")]
+    from_tag: Option<&'static str>,
+    #[serde(rename = "to-tag", skip_serializing_if = "Option::is_none")]
+    to_tag: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sdp: Option<&'a str>,
+}
+
+const PING: Request<'_> =
+    Request { command: "ping", ice: None, call_id: None, from_tag: None, to_tag: None, sdp: None };
+
+/// What it answers, as far as it matters here.
+#[derive(Deserialize)]
+struct Answer {
+    result: String,
+    sdp: Option<String>,
+    #[serde(rename = "error-reason")]
+    error_reason: Option<String>,
+}
 
 /// A client of rtpengine's ng port.
 #[derive(Debug)]
@@ -33,12 +62,9 @@ impl Rtpengine {
         let mut client = Self { socket, requests: 0 };
         let deadline = Instant::now() + START;
         loop {
-            let ping = Value::dictionary(&[("command", "ping")]);
-            match client.ask(&ping, Duration::from_millis(100)) {
-                Ok(answer) if answer.entry("result") == Some("pong") => return Ok(client),
-                Ok(answer) => {
-                    return Err(refused("ping", 0, format!("unexpected answer {answer:?}")));
-                }
+            match client.ask(&PING, Duration::from_millis(100)) {
+                Ok(answer) if answer.result == "pong" => return Ok(client),
+                Ok(answer) => return Err(refused("ping", 0, answer.result)),
                 Err(_) if Instant::now() < deadline => {
                     // A refused datagram fails at once.
                     std::thread::sleep(Duration::from_millis(50));
@@ -76,41 +102,33 @@ impl Rtpengine {
         index: usize,
         party: SocketAddrV4,
     ) -> Result<SocketAddrV4, LoadError> {
-        let mut entries = vec![("command", command), ("ICE", "remove"), ("from-tag", "a")];
-        let (call_id, sdp) = (call_id(index), describe(party));
-        entries.push(("call-id", &call_id));
-        entries.push(("sdp", &sdp));
-        if command == "answer" {
-            entries.push(("to-tag", "b"));
+        let (call_id, sdp) = (format!("load-{index}"), describe(party));
+        let request = Request {
+            command,
+            ice: Some("remove"),
+            call_id: Some(&call_id),
+            from_tag: Some("a"),
+            to_tag: (command == "answer").then_some("b"),
+            sdp: Some(&sdp),
+        };
+        let answer = self
+            .ask(&request, ANSWER)
+            .map_err(|error| refused(command, index, error.to_string()))?;
+        if answer.result != "ok" {
+            return Err(refused(command, index, answer.error_reason.unwrap_or(answer.result)));
         }
-        let answer = self.asked(command, index, &Value::dictionary(&entries))?;
-        answer.entry("sdp").and_then(media_address).ok_or_else(|| {
+        answer.sdp.as_deref().and_then(media_address).ok_or_else(|| {
             refused(command, index, "its session description names no address".to_owned())
         })
     }
 
-    fn asked(
-        &mut self,
-        command: &'static str,
-        index: usize,
-        request: &Value,
-    ) -> Result<Value, LoadError> {
-        let answer = self
-            .ask(request, ANSWER)
-            .map_err(|error| refused(command, index, error.to_string()))?;
-        if answer.entry("result") == Some("ok") {
-            return Ok(answer);
-        }
-        let reason = answer.entry("error-reason").unwrap_or("it gives no reason");
-        Err(refused(command, index, reason.to_owned()))
-    }
-
     /// Sends a request and waits for the answer with its cookie.
-    fn ask(&mut self, request: &Value, patience: Duration) -> io::Result<Value> {
+    fn ask(&mut self, request: &Request<'_>, patience: Duration) -> io::Result<Answer> {
+        let invalid = |error| io::Error::new(io::ErrorKind::InvalidData, error);
         self.requests += 1;
         let cookie = format!("{}_{} ", std::process::id(), self.requests);
         let mut datagram = cookie.clone().into_bytes();
-        request.write(&mut datagram);
+        datagram.extend(serde_bencode::to_bytes(request).map_err(invalid)?);
         self.socket.send(&datagram)?;
         let deadline = Instant::now() + patience;
         let mut buffer = [0; 65_536];
@@ -123,8 +141,7 @@ impl Rtpengine {
             let length = self.socket.recv(&mut buffer)?;
             // An answer with another cookie is a late one.
             if let Some(answer) = buffer[..length].strip_prefix(cookie.as_bytes()) {
-                return Value::read(answer)
-                    .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error));
+                return serde_bencode::from_bytes(answer).map_err(invalid);
             }
         }
     }
@@ -132,10 +149,6 @@ impl Rtpengine {
 
 fn refused(request: &'static str, call: usize, reason: String) -> LoadError {
     LoadError::Rtpengine { request, call, reason }
-}
-
-fn call_id(index: usize) -> String {
-    format!("load-{index}")
 }
 
 /// The SDP of a party that speaks A-law at 20 ms.
@@ -172,29 +185,44 @@ mod tests {
         assert_eq!(media_address("m=audio 30000 RTP/AVP 8\r\n"), None);
     }
 
-    /// Answers requests as rtpengine does, but always with one port.
-    fn answerer(answers: &'static [&'static [(&'static str, &'static str)]]) -> SocketAddr {
+    #[test]
+    fn a_request_is_bencoded_without_what_it_does_not_say() {
+        let octets = serde_bencode::to_bytes(&PING).unwrap();
+        assert_eq!(octets, b"d7:command4:pinge");
+        let offer = Request { command: "offer", ice: Some("remove"), sdp: Some("v=0"), ..PING };
+        let octets = serde_bencode::to_bytes(&offer).unwrap();
+        assert_eq!(octets, b"d3:ICE6:remove7:command5:offer3:sdp3:v=0e");
+    }
+
+    /// Answers requests with these, as rtpengine does.
+    fn answerer(answers: Vec<String>) -> SocketAddr {
         let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
         let address = socket.local_addr().unwrap();
         std::thread::spawn(move || {
             let mut buffer = [0; 4096];
-            for entries in answers {
+            for answer in answers {
                 let (length, from) = socket.recv_from(&mut buffer).unwrap();
                 let space = buffer[..length].iter().position(|&octet| octet == b' ').unwrap();
-                let mut answer = buffer[..=space].to_vec();
-                Value::dictionary(entries).write(&mut answer);
+                let answer = [&buffer[..=space], answer.as_bytes()].concat();
                 socket.send_to(&answer, from).unwrap();
             }
         });
         address
     }
 
-    const SDP: (&str, &str) = ("sdp", "c=IN IP4 10.99.0.2\r\nm=audio 30000 RTP/AVP 8\r\n");
+    fn pong() -> String {
+        "d6:result4:ponge".to_owned()
+    }
+
+    /// With an entry that nobody asked for.
+    fn ok() -> String {
+        let sdp = "c=IN IP4 10.99.0.2\r\nm=audio 30000 RTP/AVP 8\r\n";
+        format!("d6:result2:ok3:sdp{}:{sdp}4:tagsl1:ai7eee", sdp.len())
+    }
 
     #[test]
     fn a_call_takes_an_offer_and_an_answer() {
-        let control =
-            answerer(&[&[("result", "pong")], &[("result", "ok"), SDP], &[("result", "ok"), SDP]]);
+        let control = answerer(vec![pong(), ok(), ok()]);
         let parties = ["10.98.1.1:20000".parse().unwrap(), "10.98.2.1:20000".parse().unwrap()];
         let mut client = Rtpengine::connect(control).unwrap();
         let list = client.open(&[(parties[0], parties[1])]).unwrap();
@@ -203,15 +231,25 @@ mod tests {
         assert_eq!(list.calls[0].b, Leg { party: parties[1], relay });
     }
 
+    /// The error of a call to which rtpengine answers this.
+    fn refusal(answer: &str) -> String {
+        let control = answerer(vec![pong(), answer.to_owned()]);
+        let party = "10.98.1.1:20000".parse().unwrap();
+        let error = Rtpengine::connect(control).unwrap().open(&[(party, party)]).unwrap_err();
+        error.to_string()
+    }
+
     #[test]
     fn a_refusal_names_request_call_and_reason() {
-        let control = answerer(&[
-            &[("result", "pong")],
-            &[("result", "error"), ("error-reason", "Ran out of ports")],
-        ]);
-        let party = "10.98.1.1:20000".parse().unwrap();
-        let mut client = Rtpengine::connect(control).unwrap();
-        let error = client.open(&[(party, party)]).unwrap_err();
-        assert_eq!(error.to_string(), "rtpengine, offer of call 0: Ran out of ports");
+        let error = refusal("d12:error-reason16:Ran out of ports6:result5:errore");
+        assert_eq!(error, "rtpengine, offer of call 0: Ran out of ports");
+    }
+
+    #[test]
+    fn an_answer_that_is_none_or_names_no_port_is_refused() {
+        for answer in ["d6:result", "", "i7e", "d6:result2:oke", "d6:result2:ok3:sdp3:v=0e"] {
+            let error = refusal(answer);
+            assert!(error.starts_with("rtpengine, offer of call 0: "), "{error}");
+        }
     }
 }
