@@ -16,7 +16,7 @@ pub struct Circumstances {
     pub command: String,
     /// When it began.
     pub began: SystemTime,
-    /// Of how many packets a second each run is told, and so on.
+    /// What was run.
     pub plan: Plan,
 }
 
