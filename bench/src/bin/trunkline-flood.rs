@@ -26,6 +26,10 @@ struct Arguments {
     /// The flooder's device, for packets.
     #[arg(long, required_if_eq("wire", "packets"))]
     device: Option<String>,
+    /// Whether the relay sends from within the kernel (XDP_TX), which the end of a veth pair takes
+    /// only with a program on it.
+    #[arg(long)]
+    kernel_frames: bool,
     /// The Ethernet address of that device.
     #[arg(long, value_parser = ethernet_address, required_if_eq("wire", "packets"))]
     device_address: Option<[u8; 6]>,
@@ -74,7 +78,7 @@ fn run(arguments: &Arguments) -> Result<Report, LoadError> {
                 to: arguments.relay_address.unwrap_or_default(),
             };
             let device = arguments.device.as_deref().unwrap_or_default();
-            Box::new(PacketSocket::open(device, gateway, &list, octets)?)
+            Box::new(PacketSocket::open(device, gateway, &list, octets, arguments.kernel_frames)?)
         }
     };
     flood::run(&list, &arguments.load, &mut *wire)

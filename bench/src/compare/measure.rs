@@ -181,7 +181,7 @@ pub(super) fn relay(
     peer: Peer,
 ) -> Result<Report, CompareError> {
     let running = peer.start(network, &plan.programs, point.calls)?;
-    flood(plan, network, point, &running.list, Some(running.pid()))
+    flood(plan, network, point, &running.list, Some((peer, running.pid())))
 }
 
 fn flood(
@@ -189,7 +189,7 @@ fn flood(
     network: &Network,
     point: &Point,
     list: &CallList,
-    watch: Option<u32>,
+    relay: Option<(Peer, u32)>,
 ) -> Result<Report, CompareError> {
     let program = plan.programs.join("trunkline-flood");
     let mut command = network.at_flooder(&program.display().to_string());
@@ -199,8 +199,11 @@ fn flood(
         .args(["--device-address", FLOOD_DEVICE.1, "--relay-address", RELAY_DEVICE.1])
         .args(["--rate", &point.rate.to_string(), "--seconds", &plan.seconds.to_string()])
         .args(["--slot-us", &point.slot_us().to_string()]);
-    if let Some(pid) = watch {
+    if let Some((peer, pid)) = relay {
         command.args(["--watch", &pid.to_string()]);
+        if peer.sends_in_kernel() {
+            command.arg("--kernel-frames");
+        }
     }
     let failed = |error: std::io::Error| CompareError::Command {
         command: "trunkline-flood".to_owned(),

@@ -51,6 +51,11 @@ impl Peer {
         }
     }
 
+    /// Whether it sends from within the kernel.
+    pub fn sends_in_kernel(self) -> bool {
+        self == Self::Kernel
+    }
+
     /// Starts it with calls between the parties of [`Network`].
     ///
     /// # Errors

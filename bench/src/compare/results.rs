@@ -35,7 +35,9 @@ port for that party.
 - **arriving**: what the kernel spends when a packet comes to the relay, up to its socket or program.
   On a veth pair this soft interrupt runs in the sender's send call, so it is the time of the
   flooder's send calls and of ksoftirqd, less that in a run of the same round in which the relay's
-  end drops every packet in `tc` ingress. For a relay in the kernel it is all there is.
+  end drops every packet in `tc` ingress. For a relay in the kernel it is all there is; it
+  also has to bear a program on the flooder's device, without which a veth pair does not take what
+  another program sends.
 - **cost**: both together. The ratios are to rtpengine under the same load.
 - **latency**: from before the flooder's send call (of up to 32 packets) to the kernel's time stamp
   at the receiving party.

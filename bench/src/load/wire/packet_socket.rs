@@ -2,6 +2,7 @@
 #![allow(unsafe_code)]
 
 mod frame;
+mod pass_program;
 mod ring;
 
 use std::io;
@@ -11,6 +12,7 @@ use std::ptr;
 
 pub use frame::Gateway;
 use frame::{HEADERS, Headers};
+use pass_program::PassProgram;
 use ring::Ring;
 
 use super::super::call_list::CallList;
@@ -31,10 +33,13 @@ pub struct PacketSocket {
     /// The party of each staged frame.
     senders: [usize; BATCH],
     overrun: u64,
+    /// Attached as long as this lives.
+    _program: Option<PassProgram>,
 }
 
 impl PacketSocket {
-    /// Opens `device` for the parties of `list`.
+    /// Opens `device` for the parties of `list`. If it is to take frames that a program in the
+    /// kernel sends at the far end, ordinary ones take longer.
     ///
     /// # Errors
     /// If there is no such device, or no right to raw packets.
@@ -43,12 +48,13 @@ impl PacketSocket {
         gateway: Gateway,
         list: &CallList,
         packet_octets: usize,
+        takes_kernel_frames: bool,
     ) -> Result<Self, LoadError> {
         let index = device_index(device)?;
         // Protocol 0: this one only sends.
         let sending = open_socket(index, 0)?;
         set_option(&sending, libc::PACKET_QDISC_BYPASS, &1_i32)?;
-        take_frames_of_xdp(&sending, device);
+        let program = if takes_kernel_frames { Some(PassProgram::attach(index)?) } else { None };
         let ring = Ring::open(index)?;
         let headers = (0..list.parties())
             .map(|party| {
@@ -65,6 +71,7 @@ impl PacketSocket {
             staged: 0,
             senders: [0; BATCH],
             overrun: 0,
+            _program: program,
         })
     }
 
@@ -176,31 +183,6 @@ fn open_socket(device: i32, protocol: u16) -> Result<OwnedFd, LoadError> {
         )
     };
     if outcome == 0 { Ok(socket) } else { Err(LoadError::last("binding a packet socket")) }
-}
-
-/// Switches on generic receive offload, by which the end of a veth pair also takes what a program
-/// in the kernel sends (`XDP_TX` at the far end). Packets of sockets come as before. Where it is
-/// refused, relays of that kind lose everything, and the ledger shows it.
-fn take_frames_of_xdp(socket: &OwnedFd, device: &str) {
-    /// From linux/ethtool.h, which libc does not carry.
-    const ETHTOOL_SGRO: u32 = 0x2c;
-    /// `struct ethtool_value`.
-    #[repr(C)]
-    struct EthtoolValue {
-        command: u32,
-        data: u32,
-    }
-    let mut value = EthtoolValue { command: ETHTOOL_SGRO, data: 1 };
-    // SAFETY: all-zero is a valid request.
-    let mut request: libc::ifreq = unsafe { mem::zeroed() };
-    // The last octet stays 0, as the name must end.
-    let name = device.bytes().take(request.ifr_name.len() - 1);
-    for (to, octet) in request.ifr_name.iter_mut().zip(name) {
-        *to = octet.cast_signed();
-    }
-    request.ifr_ifru.ifru_data = (&raw mut value).cast();
-    // SAFETY: request and value outlive the call; the command reads the value.
-    let _ = unsafe { libc::ioctl(socket.as_raw_fd(), libc::SIOCETHTOOL, &raw mut request) };
 }
 
 fn set_option<T>(socket: &OwnedFd, option: libc::c_int, value: &T) -> Result<(), LoadError> {
