@@ -113,8 +113,8 @@ fn write_capacities(capacities: &[Capacity], out: &mut String) {
         out,
         "\n## The most calls that this machine carries\n\n\
          Relay and flooder share the machine. Carried means: 50 packets a second each way, none \
-         lost, doubled, reordered or changed, and a latency of at most {:.0} ms (p99). Searched by \
-         halving to a twentieth, one run a try.\n\n\
+         lost, doubled or changed, and a latency of at most {:.0} ms (p99), in one of two runs. \
+         Searched by halving to a twentieth.\n\n\
          | relay | calls carried | p99 us | not carried |\n|---|---|---|---|",
         LATENCY_P99_MAX_US / 1000.0
     );
