@@ -6,12 +6,13 @@
 # Both install the Debian packages they need (scripts/set-up says which) and explain themselves
 # if they cannot. A Rust toolchain is the one prerequisite.
 
-.PHONY: help run demo test test-programs test-loom lint fuzz
+.PHONY: help run demo test test-programs test-loom lint fuzz bench-media
 
 help:
 	@sed -n '3,4p' Makefile | sed 's/^# *//'
 	@echo 'make demo   both embodiments of the patent and Fig. 9, exit status 0 if all speech arrived intact'
 	@echo 'make fuzz   every parser, coverage-guided, one minute each'
+	@echo 'make bench-media   the media plane against rtpengine and a bare relay (root, quiet machine)'
 
 run:
 	@scripts/set-up run
@@ -53,3 +54,10 @@ target/pesq/ready: scripts/pesq-requirements.txt
 fuzz:
 	@scripts/set-up run
 	scripts/fuzz
+
+# The same load through every relay; RESULTS.md and media.svg are written anew. For a try:
+#   target/release/trunkline-bench-media --short
+bench-media:
+	@scripts/set-up bench
+	cargo build --release -p trunkline-bench --bins
+	target/release/trunkline-bench-media --capacity --out bench

@@ -1,0 +1,255 @@
+//! Calls through rtpengine, set up by its ng control protocol: a cookie and a bencoded dictionary
+//! in each datagram, offers and answers as SDP.
+
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, UdpSocket};
+use std::time::{Duration, Instant};
+
+use serde::{Deserialize, Serialize};
+
+use super::call_list::{Call, CallList, Leg};
+use super::error::LoadError;
+
+/// How long one answer is waited for.
+const ANSWER: Duration = Duration::from_secs(2);
+/// How long a starting rtpengine may take until it answers at all.
+const START: Duration = Duration::from_secs(10);
+
+/// What is asked of rtpengine. The names are those of its documentation (`docs/ng_control_protocol`).
+#[derive(Serialize)]
+struct Request<'a> {
+    command: &'static str,
+    #[serde(rename = "ICE", skip_serializing_if = "Option::is_none")]
+    ice: Option<&'static str>,
+    #[serde(rename = "call-id", skip_serializing_if = "Option::is_none")]
+    call_id: Option<&'a str>,
+    #[serde(rename = "from-tag", skip_serializing_if = "Option::is_none")]
+    from_tag: Option<&'static str>,
+    #[serde(rename = "to-tag", skip_serializing_if = "Option::is_none")]
+    to_tag: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sdp: Option<&'a str>,
+}
+
+const PING: Request<'_> =
+    Request { command: "ping", ice: None, call_id: None, from_tag: None, to_tag: None, sdp: None };
+
+/// What it answers, as far as it matters here.
+#[derive(Deserialize)]
+struct Answer {
+    result: String,
+    sdp: Option<String>,
+    #[serde(rename = "error-reason")]
+    error_reason: Option<String>,
+}
+
+/// A client of rtpengine's ng port.
+#[derive(Debug)]
+pub struct Rtpengine {
+    socket: UdpSocket,
+    requests: u64,
+}
+
+impl Rtpengine {
+    /// Waits until an rtpengine answers at `control`.
+    ///
+    /// # Errors
+    /// If none does for ten seconds.
+    pub fn connect(control: SocketAddr) -> Result<Self, LoadError> {
+        let failed = |error| LoadError::system(format!("the ng port {control}"), error);
+        let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).map_err(failed)?;
+        socket.connect(control).map_err(failed)?;
+        let mut client = Self { socket, requests: 0 };
+        let deadline = Instant::now() + START;
+        loop {
+            match client.ask(&PING, Duration::from_millis(100)) {
+                Ok(answer) if answer.result == "pong" => return Ok(client),
+                Ok(answer) => return Err(refused("ping", 0, answer.result)),
+                Err(_) if Instant::now() < deadline => {
+                    // A refused datagram fails at once.
+                    std::thread::sleep(Duration::from_millis(50));
+                }
+                Err(error) => return Err(failed(error)),
+            }
+        }
+    }
+
+    /// Sets up a call between each two parties.
+    ///
+    /// # Errors
+    /// The first request that is refused.
+    pub fn open(
+        &mut self,
+        parties: &[(SocketAddrV4, SocketAddrV4)],
+    ) -> Result<CallList, LoadError> {
+        let mut list = CallList::default();
+        for (index, &(a, b)) in parties.iter().enumerate() {
+            // What is offered to B names the port that B sends to, and the other way round.
+            let for_b = self.request("offer", index, a)?;
+            let for_a = self.request("answer", index, b)?;
+            list.calls.push(Call {
+                a: Leg { party: a, relay: for_a },
+                b: Leg { party: b, relay: for_b },
+            });
+        }
+        Ok(list)
+    }
+
+    /// Offers or answers the SDP of a party; gives the port that rtpengine put in its place.
+    fn request(
+        &mut self,
+        command: &'static str,
+        index: usize,
+        party: SocketAddrV4,
+    ) -> Result<SocketAddrV4, LoadError> {
+        let (call_id, sdp) = (format!("load-{index}"), describe(party));
+        let request = Request {
+            command,
+            ice: Some("remove"),
+            call_id: Some(&call_id),
+            from_tag: Some("a"),
+            to_tag: (command == "answer").then_some("b"),
+            sdp: Some(&sdp),
+        };
+        let answer = self
+            .ask(&request, ANSWER)
+            .map_err(|error| refused(command, index, error.to_string()))?;
+        if answer.result != "ok" {
+            return Err(refused(command, index, answer.error_reason.unwrap_or(answer.result)));
+        }
+        answer.sdp.as_deref().and_then(media_address).ok_or_else(|| {
+            refused(command, index, "its session description names no address".to_owned())
+        })
+    }
+
+    /// Sends a request and waits for the answer with its cookie.
+    fn ask(&mut self, request: &Request<'_>, patience: Duration) -> io::Result<Answer> {
+        let invalid = |error| io::Error::new(io::ErrorKind::InvalidData, error);
+        self.requests += 1;
+        let cookie = format!("{}_{} ", std::process::id(), self.requests);
+        let mut datagram = cookie.clone().into_bytes();
+        datagram.extend(serde_bencode::to_bytes(request).map_err(invalid)?);
+        self.socket.send(&datagram)?;
+        let deadline = Instant::now() + patience;
+        let mut buffer = [0; 65_536];
+        loop {
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return Err(io::ErrorKind::TimedOut.into());
+            }
+            self.socket.set_read_timeout(Some(left))?;
+            let length = self.socket.recv(&mut buffer)?;
+            // An answer with another cookie is a late one.
+            if let Some(answer) = buffer[..length].strip_prefix(cookie.as_bytes()) {
+                return serde_bencode::from_bytes(answer).map_err(invalid);
+            }
+        }
+    }
+}
+
+fn refused(request: &'static str, call: usize, reason: String) -> LoadError {
+    LoadError::Rtpengine { request, call, reason }
+}
+
+/// The SDP of a party that speaks A-law at 20 ms.
+fn describe(party: SocketAddrV4) -> String {
+    let (address, port) = (party.ip(), party.port());
+    format!(
+        "v=0\r\no=- 1 1 IN IP4 {address}\r\ns=-\r\nc=IN IP4 {address}\r\nt=0 0\r\n\
+         m=audio {port} RTP/AVP 8\r\na=rtpmap:8 PCMA/8000\r\na=ptime:20\r\na=sendrecv\r\n"
+    )
+}
+
+/// Where the first audio stream of an SDP goes; none if it does not say.
+fn media_address(sdp: &str) -> Option<SocketAddrV4> {
+    let after = |prefix: &str| sdp.lines().find_map(|line| line.trim().strip_prefix(prefix));
+    let port = after("m=audio ")?.split(' ').next()?.parse().ok()?;
+    let address = after("c=IN IP4 ")?.split('/').next()?.trim().parse().ok()?;
+    (port != 0).then_some(SocketAddrV4::new(address, port))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_description_names_the_party_it_is_of() {
+        let party = "10.98.1.1:20000".parse().unwrap();
+        assert_eq!(media_address(&describe(party)), Some(party));
+    }
+
+    #[test]
+    fn a_description_without_port_or_address_names_nobody() {
+        assert_eq!(media_address("v=0\r\nc=IN IP4 10.0.0.1\r\n"), None);
+        assert_eq!(media_address("c=IN IP4 10.0.0.1\r\nm=audio 0 RTP/AVP 8\r\n"), None);
+        assert_eq!(media_address("m=audio 30000 RTP/AVP 8\r\n"), None);
+    }
+
+    #[test]
+    fn a_request_is_bencoded_without_what_it_does_not_say() {
+        let octets = serde_bencode::to_bytes(&PING).unwrap();
+        assert_eq!(octets, b"d7:command4:pinge");
+        let offer = Request { command: "offer", ice: Some("remove"), sdp: Some("v=0"), ..PING };
+        let octets = serde_bencode::to_bytes(&offer).unwrap();
+        assert_eq!(octets, b"d3:ICE6:remove7:command5:offer3:sdp3:v=0e");
+    }
+
+    /// Answers requests with these, as rtpengine does.
+    fn answerer(answers: Vec<String>) -> SocketAddr {
+        let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+        let address = socket.local_addr().unwrap();
+        std::thread::spawn(move || {
+            let mut buffer = [0; 4096];
+            for answer in answers {
+                let (length, from) = socket.recv_from(&mut buffer).unwrap();
+                let space = buffer[..length].iter().position(|&octet| octet == b' ').unwrap();
+                let answer = [&buffer[..=space], answer.as_bytes()].concat();
+                socket.send_to(&answer, from).unwrap();
+            }
+        });
+        address
+    }
+
+    fn pong() -> String {
+        "d6:result4:ponge".to_owned()
+    }
+
+    /// With an entry that nobody asked for.
+    fn ok() -> String {
+        let sdp = "c=IN IP4 10.99.0.2\r\nm=audio 30000 RTP/AVP 8\r\n";
+        format!("d6:result2:ok3:sdp{}:{sdp}4:tagsl1:ai7eee", sdp.len())
+    }
+
+    #[test]
+    fn a_call_takes_an_offer_and_an_answer() {
+        let control = answerer(vec![pong(), ok(), ok()]);
+        let parties = ["10.98.1.1:20000".parse().unwrap(), "10.98.2.1:20000".parse().unwrap()];
+        let mut client = Rtpengine::connect(control).unwrap();
+        let list = client.open(&[(parties[0], parties[1])]).unwrap();
+        let relay = "10.99.0.2:30000".parse().unwrap();
+        assert_eq!(list.calls[0].a, Leg { party: parties[0], relay });
+        assert_eq!(list.calls[0].b, Leg { party: parties[1], relay });
+    }
+
+    /// The error of a call to which rtpengine answers this.
+    fn refusal(answer: &str) -> String {
+        let control = answerer(vec![pong(), answer.to_owned()]);
+        let party = "10.98.1.1:20000".parse().unwrap();
+        let error = Rtpengine::connect(control).unwrap().open(&[(party, party)]).unwrap_err();
+        error.to_string()
+    }
+
+    #[test]
+    fn a_refusal_names_request_call_and_reason() {
+        let error = refusal("d12:error-reason16:Ran out of ports6:result5:errore");
+        assert_eq!(error, "rtpengine, offer of call 0: Ran out of ports");
+    }
+
+    #[test]
+    fn an_answer_that_is_none_or_names_no_port_is_refused() {
+        for answer in ["d6:result", "", "i7e", "d6:result2:oke", "d6:result2:ok3:sdp3:v=0e"] {
+            let error = refusal(answer);
+            assert!(error.starts_with("rtpengine, offer of call 0: "), "{error}");
+        }
+    }
+}
