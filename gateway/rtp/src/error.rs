@@ -89,9 +89,25 @@ pub enum RtpError {
         /// Its content, cut to a readable length.
         found: String,
     },
-    /// There is no audio line over plain RTP with a port.
-    #[error("session description: no usable audio line (RTP/AVP with a port other than 0)")]
+    /// There is no audio line over RTP, or over SRTP where this side has keys, with a port.
+    #[error(
+        "session description: no usable audio line (RTP/AVP or RTP/SAVP with a port other than 0)"
+    )]
     NoAudio,
+    /// A field of an `a=crypto` line cannot be used (RFC 4568). Never holds a key.
+    #[error("a=crypto: {what} {found:?} cannot be used")]
+    CryptoField {
+        /// The field.
+        what: &'static str,
+        /// Its content, cut to a readable length.
+        found: String,
+    },
+    /// Audio over RTP/SAVP brings no `a=crypto` line this side can take.
+    #[error("session description: no usable a=crypto line: {reason}")]
+    NoUsableCrypto {
+        /// Why the first of them is not, or what they name.
+        reason: String,
+    },
     /// Both sides' codecs have nothing in common.
     #[error("no codec in common with the other side, which names {offered:?}")]
     NoCommonCodec {
