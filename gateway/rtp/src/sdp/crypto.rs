@@ -67,6 +67,19 @@ impl Crypto {
     }
 }
 
+/// A line of an offer that is taken.
+pub(super) struct Taken {
+    tag: u32,
+    pub keys: SrtpKeys,
+}
+
+impl Taken {
+    /// The answer's line: the same tag with our key.
+    pub fn line(&self) -> Crypto {
+        Crypto { tag: self.tag, key: self.keys.local.clone() }
+    }
+}
+
 /// The usable lines of a media line, and why the first of the others is not.
 pub(super) fn read(media: &sdp_types::Media) -> (Vec<Crypto>, Option<String>) {
     let mut lines: Vec<Crypto> = Vec::new();
@@ -88,13 +101,12 @@ pub(super) fn read(media: &sdp_types::Media) -> (Vec<Crypto>, Option<String>) {
     (lines, refusal)
 }
 
-/// Takes the first line of an offer whose suite is among `ours` (RFC 4568 §5.1.2); gives the answer's line,
-/// with our key of that suite.
-pub(super) fn take_offer(offered: &Audio, ours: &[Crypto]) -> Option<(Crypto, SrtpKeys)> {
+/// Takes the first line of an offer whose suite is among `ours` (RFC 4568 §5.1.2).
+pub(super) fn take_offer(offered: &Audio, ours: &[Crypto]) -> Option<Taken> {
     offered.crypto.iter().find_map(|theirs| {
         let ours = ours.iter().find(|line| line.key.suite() == theirs.key.suite())?;
         let keys = SrtpKeys { local: ours.key.clone(), remote: theirs.key.clone() };
-        Some((Crypto { tag: theirs.tag, key: ours.key.clone() }, keys))
+        Some(Taken { tag: theirs.tag, keys })
     })
 }
 
@@ -187,3 +199,6 @@ fn check_parameter(parameter: &str) -> Result<(), RtpError> {
 fn unusable(what: &'static str, found: &str) -> RtpError {
     RtpError::CryptoField { what, found: found.chars().take(60).collect() }
 }
+
+#[cfg(test)]
+mod tests;

@@ -169,7 +169,7 @@ pub fn answer(
     local: &LocalMedia,
     preferences: &[Codec],
 ) -> Result<(Sdp, Negotiated), RtpError> {
-    let (offered, secured) = choose_audio(offer, local)?;
+    let (offered, taken) = choose_audio(offer, local)?;
     check_family(offered.rtp.ip(), local.rtp.ip())?;
 
     let (ours, payload_type, theirs) = preferences
@@ -195,15 +195,13 @@ pub fn answer(
     if let Some((payload_type, clock_hz)) = events {
         formats.push(Format { payload_type, encoding: Encoding::TelephoneEvent { clock_hz } });
     }
-    let (answered_crypto, srtp) =
-        secured.map_or((Vec::new(), None), |(line, keys)| (vec![line], Some(keys)));
     let audio = Audio {
         rtp: local.rtp,
         rtcp: local.rtcp,
         rtcp_mux,
         feedback_profile: offered.feedback_profile,
         secure_profile: offered.secure_profile,
-        crypto: answered_crypto,
+        crypto: taken.iter().map(|taken| taken.line()).collect(),
         refused_crypto: None,
         formats,
         ptime_ms: Some(ptime_ms),
@@ -224,7 +222,7 @@ pub fn answer(
         comfort_noise,
         ptime_ms,
         direction,
-        srtp,
+        srtp: taken.map(|taken| taken.keys),
     };
     Ok((sdp, negotiated))
 }
@@ -307,14 +305,14 @@ pub fn accept_answer(offer: &Sdp, answer: &Sdp) -> Result<Negotiated, RtpError> 
 fn choose_audio<'a>(
     offer: &'a Sdp,
     local: &LocalMedia,
-) -> Result<(&'a Audio, Option<(Crypto, SrtpKeys)>), RtpError> {
+) -> Result<(&'a Audio, Option<crypto::Taken>), RtpError> {
     let mut refusal = RtpError::NoAudio;
     for audio in offer.audio_lines() {
         if !audio.secure_profile {
             return Ok((audio, None));
         }
-        if let Some(secured) = crypto::take_offer(audio, &local.crypto) {
-            return Ok((audio, Some(secured)));
+        if let Some(taken) = crypto::take_offer(audio, &local.crypto) {
+            return Ok((audio, Some(taken)));
         }
         if !local.crypto.is_empty() && refusal == RtpError::NoAudio {
             refusal = crypto::no_usable_crypto(audio);
