@@ -1,7 +1,8 @@
 //! One direction's cipher for RTP or for RTCP: encryption in place and the tag behind it.
 //!
 //! AES in counter mode and HMAC-SHA1 are RustCrypto's, which uses the processor's AES and SHA
-//! instructions; GCM is ring's. Key schedules and the HMAC's two inner states are made once.
+//! instructions; GCM is ring's. Key schedules and the HMAC's two inner states are made once. (An HMAC of our
+//! own over the bare compression function saved an eighth of a packet's cost: too little to own one.)
 #![forbid(unsafe_code)]
 
 use aes::Aes128Enc;

@@ -12,14 +12,15 @@ pub(super) const MAXIMUM_STREAMS: usize = 32;
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Window {
     highest: u64,
-    /// Bit n: `highest - n` was seen. Zero: nothing was.
-    seen: u128,
+    /// Bit n: `highest - n` was seen. Zero: nothing was. The halves of a 128-bit number, which would be
+    /// aligned to twice the room.
+    seen: [u64; 2],
 }
 
 impl Window {
     /// The highest index seen.
     pub fn highest(&self) -> Option<u64> {
-        (self.seen != 0).then_some(self.highest)
+        (self.seen() != 0).then_some(self.highest)
     }
 
     /// The index of a packet from its sequence number (RFC 3711 §3.3.1, appendix A): with the roll-over
@@ -46,21 +47,30 @@ impl Window {
     pub fn is_open(&self, index: u64) -> bool {
         match self.highest.checked_sub(index) {
             None => true,
-            Some(age) => self.seen == 0 || (age < WINDOW_PACKETS && self.seen >> age & 1 == 0),
+            Some(age) => self.seen() == 0 || (age < WINDOW_PACKETS && self.seen() >> age & 1 == 0),
         }
     }
 
     /// Notes an index that is open.
     #[inline]
     pub fn note(&mut self, index: u64) {
-        if self.seen == 0 {
-            *self = Self { highest: index, seen: 1 };
-        } else if let Some(ahead) = index.checked_sub(self.highest).filter(|ahead| *ahead != 0) {
-            self.seen = if ahead < WINDOW_PACKETS { self.seen << ahead | 1 } else { 1 };
-            self.highest = index;
-        } else if self.highest - index < WINDOW_PACKETS {
-            self.seen |= 1 << (self.highest - index);
-        }
+        let (highest, seen) = match index.checked_sub(self.highest) {
+            _ if self.seen() == 0 => (index, 1),
+            Some(ahead) if ahead < WINDOW_PACKETS => (index, self.seen() << ahead | 1),
+            Some(_) => (index, 1),
+            None => (self.highest, self.seen() | self.bit_of(index)),
+        };
+        *self = Self { highest, seen: [(seen >> 64) as u64, seen as u64] };
+    }
+
+    fn seen(&self) -> u128 {
+        u128::from(self.seen[0]) << 64 | u128::from(self.seen[1])
+    }
+
+    /// Of an index below the highest; none if it is below the window, too.
+    fn bit_of(&self, index: u64) -> u128 {
+        let age = self.highest.abs_diff(index);
+        if age < WINDOW_PACKETS { 1 << age } else { 0 }
     }
 }
 
@@ -115,6 +125,8 @@ impl Streams {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn at(index: u64) -> Window {
@@ -146,5 +158,30 @@ mod tests {
         assert!(!window.is_open(1_000) && window.is_open(1_001));
         window.note(10_000);
         assert!(window.is_open(9_999) && !window.is_open(1_127));
+    }
+
+    proptest! {
+        #[test]
+        fn packets_pass_once_each_whatever_their_order(
+            first in 0..200_000_u64,
+            steps in proptest::collection::vec(-300..400_i64, 1..300),
+        ) {
+            let mut window = Window::default();
+            let mut noted = std::collections::BTreeSet::new();
+            let mut index = first & 0xffff;
+            for step in steps {
+                let newest = noted.last().copied();
+                prop_assert_eq!(window.highest(), newest);
+                prop_assert_eq!(window.estimate(index as u16), index);
+                let is_new = !noted.contains(&index)
+                    && newest.is_none_or(|newest| index + WINDOW_PACKETS > newest);
+                prop_assert_eq!(window.is_open(index), is_new);
+                if is_new {
+                    window.note(index);
+                    noted.insert(index);
+                }
+                index = index.saturating_add_signed(step);
+            }
+        }
     }
 }

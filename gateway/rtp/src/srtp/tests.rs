@@ -275,6 +275,12 @@ fn ssrcs_are_bounded_and_only_authentic_ones_count() {
 }
 
 #[test]
+fn a_direction_takes_less_than_three_kilobytes() {
+    let streams_octets = stream::MAXIMUM_STREAMS * size_of::<stream::Stream>();
+    assert!(size_of::<Context>() + streams_octets < 3_072);
+}
+
+#[test]
 fn sender_uses_no_index_twice() {
     let (mut sender, _) = pair(Suite::AeadAes128Gcm);
     protect(&mut sender, &voice(7, 1));
@@ -283,6 +289,29 @@ fn sender_uses_no_index_twice() {
     let before = again.clone();
     assert_eq!(sender.protect_rtp(&mut again, 172), Err(RtpError::SrtpReplay { index: 1 }));
     assert_eq!((again, sender.counters().replay), (before, 1));
+}
+
+#[test]
+fn key_that_has_protected_all_it_may_protects_no_more() {
+    let (mut sender, mut receiver) = pair(Suite::AesCm128HmacSha1_80);
+    for context in [&mut sender.context, &mut receiver.context] {
+        let mut stream = context.streams.find(7).unwrap();
+        stream.rtp.note(RTP_INDICES - 2);
+        stream.rtcp.note(RTCP_INDICES - 2);
+        context.streams.keep(stream);
+    }
+    let last = protect(&mut sender, &voice(7, 65_535));
+    assert_eq!(unprotect(&mut receiver, &last), Ok(voice(7, 65_535)));
+    let mut packet = voice(7, 0);
+    packet.resize(200, 0);
+    assert_eq!(sender.protect_rtp(&mut packet, 172), Err(RtpError::SrtpKeyUsedUp));
+    assert_eq!(receiver.unprotect_rtp(&mut packet), Err(RtpError::SrtpKeyUsedUp));
+    let last = protect_report(&mut sender, &report(7));
+    assert_eq!(unprotect_report(&mut receiver, &last), Ok(report(7)));
+    let mut packet = report(7);
+    packet.resize(200, 0);
+    assert_eq!(sender.protect_rtcp(&mut packet, 24), Err(RtpError::SrtpKeyUsedUp));
+    assert_eq!((sender.counters().key_used_up, receiver.counters().key_used_up), (2, 1));
 }
 
 #[test]
