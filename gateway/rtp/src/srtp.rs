@@ -82,7 +82,8 @@ impl SrtpSender {
 
     /// Protects the RTP packet in the first `packet_octets` of `buffer`; gives its octets with the tag,
     /// [`Suite::rtp_overhead_octets`] more. No two packets may have the same SSRC and index, so that a
-    /// sequence number that was used already is refused.
+    /// sequence number that was used already is refused. A stream's first should be below 2^15 (RFC 3711
+    /// §3.3.1): a receiver that misses the packets before a wrap would count its roll-overs wrong.
     ///
     /// # Errors
     /// [`RtpError::BufferTooSmall`], [`RtpError::TooLong`], [`RtpError::Truncated`], [`RtpError::Version`],
