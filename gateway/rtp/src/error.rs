@@ -89,9 +89,25 @@ pub enum RtpError {
         /// Its content, cut to a readable length.
         found: String,
     },
-    /// There is no audio line over plain RTP with a port.
-    #[error("session description: no usable audio line (RTP/AVP with a port other than 0)")]
+    /// There is no audio line over RTP, or over SRTP where this side has keys, with a port.
+    #[error(
+        "session description: no usable audio line (RTP/AVP or RTP/SAVP with a port other than 0)"
+    )]
     NoAudio,
+    /// A field of an `a=crypto` line cannot be used (RFC 4568). Never holds a key.
+    #[error("a=crypto: {what} {found:?} cannot be used")]
+    CryptoField {
+        /// The field.
+        what: &'static str,
+        /// Its content, cut to a readable length.
+        found: String,
+    },
+    /// Audio over RTP/SAVP brings no `a=crypto` line this side can take.
+    #[error("session description: no usable a=crypto line: {reason}")]
+    NoUsableCrypto {
+        /// Why the first of them is not, or what they name.
+        reason: String,
+    },
     /// Both sides' codecs have nothing in common.
     #[error("no codec in common with the other side, which names {offered:?}")]
     NoCommonCodec {
@@ -120,4 +136,35 @@ pub enum RtpError {
         /// The name found.
         found: String,
     },
+    /// An SRTP master key with its salt has another length than its suite asks for.
+    #[error("the key and salt of {suite} have {needed_octets} octets, {present_octets} are there")]
+    SrtpKeyLength {
+        /// The suite's name.
+        suite: &'static str,
+        /// Octets the suite needs.
+        needed_octets: usize,
+        /// Octets that are there.
+        present_octets: usize,
+    },
+    /// The tag of an SRTP or SRTCP packet is wrong.
+    #[error("the SRTP packet of index {index} has a wrong authentication tag")]
+    SrtpTag {
+        /// Its index as it says itself or was estimated.
+        index: u64,
+    },
+    /// An SRTP or SRTCP packet of that index was there before, or is older than the replay window.
+    #[error("the SRTP packet of index {index} is repeated or too old")]
+    SrtpReplay {
+        /// Its index as it says itself or was estimated.
+        index: u64,
+    },
+    /// A leg had as many SSRCs under one SRTP key as are kept.
+    #[error("more than {limit} SSRCs under one SRTP key")]
+    SrtpStreams {
+        /// How many are kept.
+        limit: usize,
+    },
+    /// An SRTP key has protected as many packets as it may (RFC 3711 §9.2).
+    #[error("the SRTP key has protected as many packets as it may")]
+    SrtpKeyUsedUp,
 }

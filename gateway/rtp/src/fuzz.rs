@@ -10,7 +10,8 @@ use crate::comfort_noise::{ComfortNoise, MAXIMUM_ORDER};
 use crate::packet::{RtpPacket, SequenceNumber, Timestamp};
 use crate::reception::Reception;
 use crate::rtcp::{Compound, RtcpPacket};
-use crate::sdp::{LocalMedia, Sdp, accept_answer, answer};
+use crate::sdp::{Crypto, LocalMedia, Sdp, accept_answer, answer};
+use crate::srtp::{MasterKey, SrtpReceiver, SrtpSender, Suite};
 use crate::telephone_event::{DigitEvent, DigitReceiver};
 
 /// An RTP packet: its parts lie within the datagram.
@@ -68,13 +69,47 @@ pub fn comfort_noise(bytes: &[u8]) {
 
 /// A session description: if it can be answered, the answer can be read and fits the offer.
 pub fn session_description(bytes: &[u8]) {
-    let local = LocalMedia::new(([192, 0, 2, 1], 20_000).into(), 1);
+    let plain = LocalMedia::new(([192, 0, 2, 1], 20_000).into(), 1);
+    let crypto = Crypto::generate(&Suite::ALL, |octets| octets.fill(0x5a));
+    let secure = LocalMedia { crypto, ..plain.clone() };
     let preferences = [Codec::Pcma, Codec::Pcmu, Codec::opus_telephony()];
-    if let Ok(offer) = Sdp::parse(bytes)
-        && let Ok((ours, _)) = answer(&offer, &local, &preferences)
-    {
-        let read = Sdp::parse(ours.to_string().as_bytes()).expect("what we write can be read");
-        assert!(accept_answer(&offer, &read).is_ok());
+    for local in [plain, secure] {
+        if let Ok(offer) = Sdp::parse(bytes)
+            && let Ok((ours, _)) = answer(&offer, &local, &preferences)
+        {
+            let read = Sdp::parse(ours.to_string().as_bytes()).expect("what we write can be read");
+            assert!(accept_answer(&offer, &read).is_ok());
+        }
+    }
+}
+
+/// A packet, as plain text and as SRTP: what can be protected arrives once and unchanged, what nobody
+/// protected is refused, counted, and changes nothing.
+pub fn srtp_packet(bytes: &[u8]) {
+    // A tag of four octets could be met by chance.
+    for suite in [Suite::AesCm128HmacSha1_80, Suite::AeadAes128Gcm, Suite::AeadAes256Gcm] {
+        let key = MasterKey::generate(suite, |octets| octets.fill(0x5a));
+        let mut sender = SrtpSender::new(&key).expect("a whole key");
+        let mut receiver = SrtpReceiver::new(&key).expect("a whole key");
+        assert!(receiver.unprotect_rtp(&mut bytes.to_vec()).is_err());
+        assert!(receiver.unprotect_rtcp(&mut bytes.to_vec()).is_err());
+        let counted = receiver.counters();
+        assert_eq!(counted.tag + counted.malformed, 2);
+
+        let mut buffer = bytes.to_vec();
+        buffer.resize(bytes.len() + 20, 0);
+        if let Ok(octets) = sender.protect_rtp(&mut buffer, bytes.len()) {
+            let mut again = buffer[..octets].to_vec();
+            assert_eq!(receiver.unprotect_rtp(&mut buffer[..octets]), Ok(bytes.len()));
+            assert_eq!(&buffer[..bytes.len()], bytes);
+            assert!(receiver.unprotect_rtp(&mut again).is_err());
+        }
+        let mut buffer = bytes.to_vec();
+        buffer.resize(bytes.len() + 20, 0);
+        if let Ok(octets) = sender.protect_rtcp(&mut buffer, bytes.len()) {
+            assert_eq!(receiver.unprotect_rtcp(&mut buffer[..octets]), Ok(bytes.len()));
+            assert_eq!(&buffer[..bytes.len()], bytes);
+        }
     }
 }
 
@@ -105,11 +140,12 @@ mod tests {
     fn the_corpus_is_survived() {
         let corpus = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fuzz/corpus");
         type Target = fn(&[u8]);
-        let targets: [(&str, Target); 4] = [
+        let targets: [(&str, Target); 5] = [
             ("rtp_packet", rtp_packet),
             ("rtcp_compound", rtcp_compound),
             ("telephone_events", telephone_events),
             ("session_description", session_description),
+            ("srtp_packet", srtp_packet),
         ];
         for (name, target) in targets {
             let mut inputs = 0;
@@ -125,7 +161,8 @@ mod tests {
         #[test]
         fn every_target_stands_arbitrary_bytes(bytes in proptest::collection::vec(any::<u8>(), 0..1_500)) {
             for target in [
-                rtp_packet, rtcp_compound, telephone_events, comfort_noise, session_description, reception,
+                rtp_packet, rtcp_compound, telephone_events, comfort_noise, session_description, srtp_packet,
+                reception,
             ] {
                 target(&bytes);
             }

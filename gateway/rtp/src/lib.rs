@@ -13,6 +13,7 @@ pub mod reception;
 pub mod rtcp;
 pub mod sdp;
 pub mod source;
+pub mod srtp;
 pub mod telephone_event;
 pub mod transmission;
 

@@ -8,11 +8,13 @@ use std::net::{IpAddr, SocketAddr};
 
 use crate::codec::Codec;
 
+mod crypto;
 mod format;
 mod negotiation;
 mod read;
 mod write;
 
+pub use crypto::Crypto;
 pub use format::{Encoding, Format};
 pub use negotiation::{LocalMedia, Negotiated, accept_answer, answer, make_offer};
 
@@ -36,13 +38,13 @@ pub struct Sdp {
 /// One media line with its attributes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum MediaLine {
-    /// Audio over plain RTP with a port: one this gateway can use.
+    /// Audio over RTP or SRTP with a port: one this gateway can use if it has its codecs and its keys.
     Audio(Audio),
     /// Anything else, or refused: kept for its place in the order.
     Other(OtherMedia),
 }
 
-/// Audio over RTP/AVP or RTP/AVPF.
+/// Audio over RTP/AVP or RTP/SAVP, or the same with feedback.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Audio {
     /// Where its side wants RTP. An unspecified address (0.0.0.0) means it wants none (RFC 3264 §8.4).
@@ -51,8 +53,14 @@ pub struct Audio {
     pub rtcp: SocketAddr,
     /// RTP and RTCP may share a port (RFC 5761).
     pub rtcp_mux: bool,
-    /// The transport is RTP/AVPF, not RTP/AVP; an answer names the same.
+    /// The transport is RTP/AVPF or RTP/SAVPF, with feedback (RFC 4585); an answer names the same.
     pub feedback_profile: bool,
+    /// The transport is RTP/SAVP or RTP/SAVPF: SRTP, with a key of [`Self::crypto`].
+    pub secure_profile: bool,
+    /// The usable `a=crypto` lines in order of preference; of a plain transport none are read.
+    pub crypto: Vec<Crypto>,
+    /// Why the first of the other `a=crypto` lines cannot be used.
+    pub refused_crypto: Option<String>,
     /// Formats in order of preference.
     pub formats: Vec<Format>,
     /// Sound wanted in a packet, ms.
@@ -138,16 +146,20 @@ impl Sdp {
         self.origin.sess_version
     }
 
-    /// The first audio line this gateway can use.
+    /// The first audio line this gateway can use: plain, or with a key.
     pub fn audio(&self) -> Option<&Audio> {
-        self.media.iter().find_map(|line| match line {
+        self.audio_lines().find(|audio| !audio.secure_profile || !audio.crypto.is_empty())
+    }
+
+    fn audio_lines(&self) -> impl Iterator<Item = &Audio> {
+        self.media.iter().filter_map(|line| match line {
             MediaLine::Audio(audio) => Some(audio),
             MediaLine::Other(_) => None,
         })
     }
 
-    /// This description of ours, to be offered again: its lines and payload types stay (RFC 3264 §8),
-    /// address, version, direction and ptime are those of `local`.
+    /// This description of ours, to be offered again: its lines, payload types and keys stay (RFC 3264
+    /// §8), address, version, direction and ptime are those of `local`.
     pub fn revised(&self, local: &LocalMedia) -> Self {
         let mut media = self.media.clone();
         if let Some(MediaLine::Audio(audio)) =
@@ -169,6 +181,16 @@ impl Audio {
             Direction::of(self.direction.sends(), false)
         } else {
             self.direction
+        }
+    }
+
+    /// Its transport's name.
+    fn protocol(&self) -> &'static str {
+        match (self.secure_profile, self.feedback_profile) {
+            (false, false) => "RTP/AVP",
+            (false, true) => "RTP/AVPF",
+            (true, false) => "RTP/SAVP",
+            (true, true) => "RTP/SAVPF",
         }
     }
 

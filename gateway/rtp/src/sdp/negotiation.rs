@@ -5,11 +5,14 @@ use std::net::{IpAddr, SocketAddr};
 
 use sdp_types::Origin;
 
-use super::{Audio, Direction, Encoding, Format, MediaLine, OtherMedia, Sdp, next_port};
+use super::{
+    Audio, Crypto, Direction, Encoding, Format, MediaLine, OtherMedia, Sdp, crypto, next_port,
+};
 use crate::codec::Codec;
 use crate::comfort_noise::COMFORT_NOISE_PAYLOAD_TYPE;
 use crate::error::RtpError;
 use crate::source::PayloadTypes;
+use crate::srtp::SrtpKeys;
 
 /// Payload types this side offers for what has no static one.
 const OPUS_PAYLOAD_TYPE: u8 = 111;
@@ -37,6 +40,9 @@ pub struct LocalMedia {
     pub telephone_event: bool,
     /// Whether comfort noise is offered and taken.
     pub comfort_noise: bool,
+    /// This side's keys, one for each suite it takes: with them offers ask for SRTP, in this order, and
+    /// offers of SRTP are taken; without, neither. They must stay over all descriptions of a leg.
+    pub crypto: Vec<Crypto>,
 }
 
 /// What both sides agreed on, as the media needs it.
@@ -66,11 +72,14 @@ pub struct Negotiated {
     pub ptime_ms: u16,
     /// Direction as this side sees it.
     pub direction: Direction,
+    /// The keys if RTP and RTCP are SRTP and SRTCP; none: they are plain. While a key stays the same over
+    /// descriptions, what protects with it must go on, too: see [`crate::srtp`].
+    pub srtp: Option<SrtpKeys>,
 }
 
 impl LocalMedia {
     /// A side that receives at `rtp`, RTCP at the next port or on the same, both directions, 20 ms,
-    /// with events and without comfort noise.
+    /// with events, without comfort noise and without SRTP.
     pub fn new(rtp: SocketAddr, session_id: u64) -> Self {
         Self {
             rtp,
@@ -82,6 +91,7 @@ impl LocalMedia {
             direction: Direction::SendReceive,
             telephone_event: true,
             comfort_noise: false,
+            crypto: Vec::new(),
         }
     }
 
@@ -137,6 +147,9 @@ pub fn make_offer(local: &LocalMedia, preferences: &[Codec]) -> Sdp {
             rtcp: local.rtcp,
             rtcp_mux: local.rtcp_mux,
             feedback_profile: false,
+            secure_profile: !local.crypto.is_empty(),
+            crypto: local.crypto.clone(),
+            refused_crypto: None,
             formats,
             ptime_ms: Some(local.ptime_ms),
             maxptime_ms: None,
@@ -149,13 +162,14 @@ pub fn make_offer(local: &LocalMedia, preferences: &[Codec]) -> Sdp {
 /// under the offerer's payload types; every other media line is refused with port 0 in its place.
 ///
 /// # Errors
-/// [`RtpError::NoAudio`], [`RtpError::NoCommonCodec`], [`RtpError::AddressFamily`].
+/// [`RtpError::NoAudio`], [`RtpError::NoUsableCrypto`], [`RtpError::NoCommonCodec`],
+/// [`RtpError::AddressFamily`].
 pub fn answer(
     offer: &Sdp,
     local: &LocalMedia,
     preferences: &[Codec],
 ) -> Result<(Sdp, Negotiated), RtpError> {
-    let offered = offer.audio().ok_or(RtpError::NoAudio)?;
+    let (offered, taken) = choose_audio(offer, local)?;
     check_family(offered.rtp.ip(), local.rtp.ip())?;
 
     let (ours, payload_type, theirs) = preferences
@@ -186,6 +200,9 @@ pub fn answer(
         rtcp: local.rtcp,
         rtcp_mux,
         feedback_profile: offered.feedback_profile,
+        secure_profile: offered.secure_profile,
+        crypto: taken.iter().map(|taken| taken.line()).collect(),
+        refused_crypto: None,
         formats,
         ptime_ms: Some(ptime_ms),
         maxptime_ms: None,
@@ -205,6 +222,7 @@ pub fn answer(
         comfort_noise,
         ptime_ms,
         direction,
+        srtp: taken.map(|taken| taken.keys),
     };
     Ok((sdp, negotiated))
 }
@@ -213,8 +231,8 @@ pub fn answer(
 /// under those of our offer (RFC 3264 §6.1).
 ///
 /// # Errors
-/// [`RtpError::AnswerLines`], [`RtpError::NoAudio`] if the audio was refused,
-/// [`RtpError::NoCommonCodec`], [`RtpError::AddressFamily`].
+/// [`RtpError::AnswerLines`], [`RtpError::NoAudio`] if the audio was refused or has another transport,
+/// [`RtpError::NoUsableCrypto`], [`RtpError::NoCommonCodec`], [`RtpError::AddressFamily`].
 pub fn accept_answer(offer: &Sdp, answer: &Sdp) -> Result<Negotiated, RtpError> {
     if answer.media.len() != offer.media.len() {
         return Err(RtpError::AnswerLines {
@@ -227,12 +245,20 @@ pub fn accept_answer(offer: &Sdp, answer: &Sdp) -> Result<Negotiated, RtpError> 
         .iter()
         .zip(&answer.media)
         .find_map(|lines| match lines {
-            (MediaLine::Audio(ours), MediaLine::Audio(theirs)) => Some((ours, theirs)),
+            (MediaLine::Audio(ours), MediaLine::Audio(theirs))
+                if ours.secure_profile == theirs.secure_profile =>
+            {
+                Some((ours, theirs))
+            }
             _ => None,
         })
         .ok_or(RtpError::NoAudio)?;
     check_family(theirs.rtp.ip(), ours.rtp.ip())?;
 
+    let srtp = match ours.secure_profile {
+        true => Some(crypto::take_answer(ours, theirs)?),
+        false => None,
+    };
     // What the answer names and we offered, in the answer's order: any of it may come.
     let receivable: Vec<(u8, Codec)> = theirs
         .codecs()
@@ -270,7 +296,29 @@ pub fn accept_answer(offer: &Sdp, answer: &Sdp) -> Result<Negotiated, RtpError> 
         comfort_noise: offered_noise.and(pick_comfort_noise(&theirs.formats, &codec)),
         ptime_ms: pick_ptime(ours.ptime_ms.unwrap_or(20), theirs, &codec),
         direction: ours.direction.against(theirs.effective_direction()),
+        srtp,
     })
+}
+
+/// The first audio line of an offer that this side can take: a plain one, or one over SRTP with a key of a
+/// suite that this side has one of, too.
+fn choose_audio<'a>(
+    offer: &'a Sdp,
+    local: &LocalMedia,
+) -> Result<(&'a Audio, Option<crypto::Taken>), RtpError> {
+    let mut refusal = RtpError::NoAudio;
+    for audio in offer.audio_lines() {
+        if !audio.secure_profile {
+            return Ok((audio, None));
+        }
+        if let Some(taken) = crypto::take_offer(audio, &local.crypto) {
+            return Ok((audio, Some(taken)));
+        }
+        if !local.crypto.is_empty() && refusal == RtpError::NoAudio {
+            refusal = crypto::no_usable_crypto(audio);
+        }
+    }
+    Err(refusal)
 }
 
 /// The offer's lines in their order: our audio for the one that was chosen, port 0 for all others
@@ -292,10 +340,9 @@ fn answer_lines(offer: &Sdp, chosen: &Audio, audio: Audio) -> Vec<MediaLine> {
             MediaLine::Audio(this) => match audio.take_if(|_| std::ptr::eq(this, chosen)) {
                 Some(ours) => MediaLine::Audio(ours),
                 None => {
-                    let protocol = if this.feedback_profile { "RTP/AVPF" } else { "RTP/AVP" };
                     let numbers: Vec<String> =
                         this.formats.iter().map(|f| f.payload_type.to_string()).collect();
-                    refuse("audio", protocol, numbers.join(" "))
+                    refuse("audio", this.protocol(), numbers.join(" "))
                 }
             },
             MediaLine::Other(other) => refuse(&other.kind, &other.protocol, other.formats.clone()),

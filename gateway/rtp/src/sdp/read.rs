@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use sdp_types::{Connection, Fmtp, NetType, RtpMap, Session};
 
-use super::{Audio, Direction, Format, MediaLine, OtherMedia, Sdp};
+use super::{Audio, Direction, Format, MediaLine, OtherMedia, Sdp, crypto};
 use super::{
     MAXIMUM_FORMATS, MAXIMUM_LINES, MAXIMUM_MEDIA_LINES, MAXIMUM_OCTETS, is_usable_address,
     next_port,
@@ -34,9 +34,11 @@ impl Sdp {
 }
 
 fn read_media(session: &Session, media: &sdp_types::Media) -> Result<MediaLine, RtpError> {
-    let feedback_profile = media.proto.eq_ignore_ascii_case("RTP/AVPF");
-    let is_plain_rtp = feedback_profile || media.proto.eq_ignore_ascii_case("RTP/AVP");
-    if !media.media.eq_ignore_ascii_case("audio") || !is_plain_rtp || media.port == 0 {
+    let is = |protocol: &str| media.proto.eq_ignore_ascii_case(protocol);
+    let feedback_profile = is("RTP/AVPF") || is("RTP/SAVPF");
+    let secure_profile = is("RTP/SAVP") || is("RTP/SAVPF");
+    let is_rtp = feedback_profile || secure_profile || is("RTP/AVP");
+    if !media.media.eq_ignore_ascii_case("audio") || !is_rtp || media.port == 0 {
         return Ok(MediaLine::Other(OtherMedia {
             kind: media.media.clone(),
             port: media.port,
@@ -47,11 +49,17 @@ fn read_media(session: &Session, media: &sdp_types::Media) -> Result<MediaLine, 
     // The media line's own connection goes before that of the session (RFC 8866 §5.7).
     let connection = media.connections.first().or(session.connection.as_ref());
     let rtp = SocketAddr::new(read_connection(connection)?, media.port);
+    // Keys beside a plain transport are no offer of SRTP (RFC 4568 §3).
+    let (crypto, refused_crypto) =
+        if secure_profile { crypto::read(media) } else { (Vec::new(), None) };
     Ok(MediaLine::Audio(Audio {
         rtp,
         rtcp: read_rtcp(media, rtp)?,
         rtcp_mux: media.has_attribute("rtcp-mux"),
         feedback_profile,
+        secure_profile,
+        crypto,
+        refused_crypto,
         formats: read_formats(media)?,
         ptime_ms: read_ms(media, "ptime"),
         maxptime_ms: read_ms(media, "maxptime"),

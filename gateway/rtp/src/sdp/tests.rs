@@ -3,6 +3,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::codec::OpusParameters;
 use crate::error::RtpError;
+use crate::srtp::Suite;
 
 const CARRIER: &str = "v=0\r\no=- 20518 0 IN IP4 198.51.100.1\r\ns=call\r\nc=IN IP4 198.51.100.7\r\nt=0 0\r\n\
     m=audio 49170 RTP/AVP 18 0 8 96 101 13\r\na=rtpmap:18 G729/8000\r\na=rtpmap:0 PCMU/8000\r\n\
@@ -312,6 +313,8 @@ fn pieces() -> impl Strategy<Value = String> {
         1 => "a=(rtpmap|fmtp|ptime|maxptime|rtcp|rtcp-mux|sendonly|inactive):?[0-9a-z/ ;=.-]{0,30}\r\n",
         1 => "m=(audio|video) [0-9]{1,6} (RTP/AVP|RTP/SAVPF|udptl)( [0-9]{1,3}){0,6}\r\n",
         1 => "c=IN IP[46] [0-9a-f.:/]{1,20}\r\n",
+        1 => "m=audio [0-9]{4} RTP/SAVPF?( [08]){1,2}\r\n",
+        1 => "a=crypto:[0-9]{1,2} AES_CM_128_HMAC_SHA1_(80|32) inline:[A-Za-z0-9+/]{40}\r\n",
     ];
     proptest::collection::vec(line, 0..30).prop_map(|lines| format!("v=0\r\n{}", lines.concat()))
 }
@@ -323,9 +326,16 @@ proptest! {
     }
 
     #[test]
-    fn whatever_is_read_can_be_answered_and_the_answer_be_read(text in pieces()) {
+    fn whatever_is_read_can_be_answered_and_the_answer_be_read(
+        text in pieces(),
+        has_keys in any::<bool>(),
+    ) {
+        let mut local = local();
+        if has_keys {
+            local.crypto = Crypto::generate(&Suite::ALL, |octets| octets.fill(0x5a));
+        }
         if let Ok(offer) = Sdp::parse(text.as_bytes())
-            && let Ok((sdp, agreed)) = answer(&offer, &local(), &all_codecs())
+            && let Ok((sdp, agreed)) = answer(&offer, &local, &all_codecs())
         {
             let read = over_the_wire(&sdp);
             prop_assert_eq!(read.media.len(), offer.media.len());

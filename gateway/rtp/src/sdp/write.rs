@@ -11,7 +11,7 @@ impl std::fmt::Display for Sdp {
         let mut session = Session::new(self.origin.clone(), "-");
         session.medias = self.media.iter().map(media).collect();
         // A session without usable audio still needs a connection line (RFC 8866 §5.7).
-        if self.audio().is_none() {
+        if self.audio_lines().next().is_none() {
             session.connection = Some(Connection::new(
                 self.origin.nettype.clone(),
                 self.origin.addrtype.clone(),
@@ -41,12 +41,12 @@ fn media(line: &MediaLine) -> Media {
 }
 
 fn audio_media(audio: &Audio) -> Media {
-    let protocol =
-        if audio.feedback_profile { TransportProto::RtpAvpf } else { TransportProto::RtpAvp };
+    let protocol = TransportProto::Other(audio.protocol().to_owned());
     let formats: Vec<String> =
         audio.formats.iter().map(|format| format.payload_type.to_string()).collect();
     let mut media = Media::new(MediaType::Audio, audio.rtp.port(), protocol, formats.join(" "));
     media.add_connection(audio.rtp.ip());
+    media.add_attributes(audio.crypto.iter().map(|line| line.attribute()));
     media.add_attributes(audio.formats.iter().filter_map(|format| format.map()));
     media.add_attributes(audio.formats.iter().filter_map(|format| format.fmtp()));
     if let Some(ms) = audio.ptime_ms {
