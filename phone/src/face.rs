@@ -69,6 +69,14 @@ impl Face {
         }
     }
 
+    /// Says why nobody is called: to the standard error, for scripts, and in a window.
+    pub fn refuse(&self, text: &str) {
+        eprintln!("{text}");
+        if let Self::Desktop(dialog, _) = self {
+            dialog.show_failure(text);
+        }
+    }
+
     /// Shows why there is no call, or no call any more.
     pub fn show_failure(&self, text: &str) {
         match self {

@@ -127,7 +127,7 @@ fn call(
     let callee = match callee {
         Ok(callee) => callee,
         Err(error) => {
-            face.show_failure(&format!("Not called: {error}"));
+            face.refuse(&format!("Not called: {error}"));
             return ExitCode::FAILURE;
         }
     };

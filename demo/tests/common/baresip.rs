@@ -51,7 +51,8 @@ impl Baresip {
                  audio_player aubridge,x\naudio_source aufile,{}\naudio_alert aubridge,y\n\
                  ausrc_srate 8000\nauplay_srate 8000\nausrc_channels 1\nauplay_channels 1\n\
                  snd_path {}\nmodule_path {MODULES}\n\
-                 module g711.so\nmodule aufile.so\nmodule aubridge.so\nmodule sndfile.so\n\
+                 module g711.so\nmodule opus.so\nopus_stereo no\nopus_sprop_stereo no\n\
+                 module auresamp.so\nmodule aufile.so\nmodule aubridge.so\nmodule sndfile.so\n\
                  module_tmp uuid.so\nmodule_tmp account.so\nmodule_app menu.so\n",
                 address.ip(),
                 speak.display(),

@@ -174,7 +174,7 @@ print(pesq(8000, said, heard, 'nb'))
 /// Where `said` begins in `heard`, in ms, both at 8 kHz: by the first half second of it that is
 /// found again, since a playout adjustment may fall into one.
 ///
-/// For paths on which somebody else's encoder or another law changes every sample a little, so
+/// For paths on which somebody else's encoder, another law or Opus changes every sample, so
 /// that no block is found bit for bit.
 pub fn begins_at_ms(said: &[i16], heard: &[i16]) -> f64 {
     const HALF_SECOND: usize = 4_000;
@@ -186,7 +186,7 @@ pub fn begins_at_ms(said: &[i16], heard: &[i16]) -> f64 {
             .enumerate()
             .max_by(|a, b| a.1.total_cmp(&b.1))
             .expect("something was heard");
-        if agreement > 0.99 {
+        if agreement > 0.97 {
             return (place as f64 - (piece * HALF_SECOND) as f64) / 8.0;
         }
         best = agreement.max(best);
