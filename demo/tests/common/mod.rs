@@ -186,7 +186,7 @@ pub fn begins_at_ms(said: &[i16], heard: &[i16]) -> f64 {
             .enumerate()
             .max_by(|a, b| a.1.total_cmp(&b.1))
             .expect("something was heard");
-        if agreement > 0.97 {
+        if agreement > 0.9 {
             return (place as f64 - (piece * HALF_SECOND) as f64) / 8.0;
         }
         best = agreement.max(best);
