@@ -286,6 +286,22 @@ fn a_lost_line_ends_calls_by_t309_and_the_link_comes_back() {
 }
 
 #[test]
+fn a_dead_d_channel_on_a_clean_line_ends_calls_by_t309_once() {
+    let mut interface = Interface::up();
+    let (_, theirs) = interface.call_from_user();
+    interface.ask_network(theirs, Request::Connect);
+    interface.seen_by_user();
+    // No alarm: the line is clean, but every frame is lost, and each attempt to establish fails.
+    interface.cut = true;
+    interface.pass(Duration::from_secs(150));
+    assert!(matches!(
+        interface.seen_by_user()[..],
+        [Indication::Released { cause: Cause { value: 27, .. } }]
+    ));
+    assert_eq!((interface.user.calls(), interface.network.calls()), (0, 0));
+}
+
+#[test]
 fn restart_clears_the_channel_on_both_sides() {
     let mut interface = Interface::up();
     let (_, theirs) = interface.call_from_user();

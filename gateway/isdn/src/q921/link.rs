@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use super::frame::{Control, Frame};
-use crate::Side;
+use crate::{IsdnError, Side};
 
 /// Numbers are counted modulo 128.
 const MODULUS: u8 = 128;
@@ -103,6 +103,8 @@ pub struct DataLink {
     state: LinkState,
     /// The owner wants the link up.
     wanted: bool,
+    /// The owner was told last that it is up.
+    told_established: bool,
     /// V(S), V(A), V(R) of Q.921 §3.5.2.
     vs: u8,
     va: u8,
@@ -129,6 +131,7 @@ impl DataLink {
             configuration,
             state: LinkState::TeiAssigned4,
             wanted: false,
+            told_established: false,
             vs: 0,
             va: 0,
             vr: 0,
@@ -209,7 +212,14 @@ impl DataLink {
         let from = self.configuration.side.other();
         match Frame::decode(octets, from, self.configuration.n201_octets) {
             Ok(frame) => self.received(now, frame),
-            Err(_) => self.counters.frames_refused += 1,
+            Err(error) => {
+                self.counters.frames_refused += 1;
+                if matches!(error, IsdnError::InformationTooLong { .. }) && self.is_up() {
+                    // §5.8.5: it will never be acknowledged, and all behind it would wait for it.
+                    self.counters.errors += 1;
+                    self.begin_establishment(now);
+                }
+            }
         }
         self.send_queued(now);
         if std::mem::take(&mut self.acknowledge_pending) && self.is_up() {
@@ -538,6 +548,7 @@ impl DataLink {
         self.t203 = Some(now + self.configuration.t203);
         self.state = LinkState::MultipleFrameEstablished7;
         self.counters.established += 1;
+        self.told_established = true;
         self.outputs.push_back(LinkOutput::Established);
     }
 
@@ -546,8 +557,9 @@ impl DataLink {
         self.t200 = None;
         self.t203 = None;
         self.retry_at = None;
-        if self.state != LinkState::TeiAssigned4 {
-            self.state = LinkState::TeiAssigned4;
+        self.state = LinkState::TeiAssigned4;
+        // An attempt that failed is no second release: layer 3 would start T309 anew each time.
+        if std::mem::take(&mut self.told_established) {
             self.outputs.push_back(LinkOutput::Released);
         }
     }

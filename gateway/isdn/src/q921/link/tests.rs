@@ -183,6 +183,25 @@ fn an_acknowledgement_of_what_was_never_sent_establishes_anew() {
 }
 
 #[test]
+fn a_message_over_n201_establishes_anew_and_does_not_block_the_next() {
+    let mut ends = Ends::down();
+    ends.network = DataLink::new(LinkConfiguration {
+        n201_octets: 300,
+        ..LinkConfiguration::new(Side::Network)
+    });
+    ends.user.establish(ends.now);
+    ends.network.establish(ends.now);
+    ends.run();
+    ends.network.data(ends.now, vec![1; 280]);
+    ends.run();
+    ends.pass(Duration::from_secs(3));
+    ends.network.data(ends.now, vec![2; 20]);
+    ends.run();
+    assert_eq!(ends.heard_by_user, [vec![2; 20]]);
+    assert_eq!(ends.states(), (UP, UP));
+}
+
+#[test]
 fn a_peer_that_is_not_ready_is_sent_nothing_until_it_is() {
     let mut ends = Ends::up();
     let not_ready =
