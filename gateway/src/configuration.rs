@@ -410,6 +410,23 @@ impl Configuration {
         Ok(Self { file, trunk_groups, routes, phones, registrations })
     }
 
+    /// The user parts under which phones may register: a number as it stands in the
+    /// configuration, with its trunk prefix, and as E.164 with and without the plus.
+    pub fn registrar_users(&self) -> Vec<String> {
+        let mut users = self.file.sip.registrations.clone();
+        let country = &self.file.country;
+        for number in &self.registrations {
+            let digits = number.as_digits();
+            users.extend([digits.to_owned(), format!("+{digits}")]);
+            if let Some(national) = digits.strip_prefix(country.country_code.as_str()) {
+                users.push(format!("{}{national}", country.trunk_prefix));
+            }
+        }
+        users.sort_unstable();
+        users.dedup();
+        users
+    }
+
     /// Whether a host belongs to the trust domain of RFC 3325.
     pub fn trusts(&self, host: &str) -> bool {
         self.file.sip.trusted.iter().any(|trusted| trusted.eq_ignore_ascii_case(host))
@@ -557,3 +574,6 @@ fn names<'a>(names: impl Iterator<Item = &'a String>) -> String {
     let names: Vec<&str> = names.map(String::as_str).collect();
     if names.is_empty() { "(none is configured)".to_owned() } else { names.join(", ") }
 }
+
+#[cfg(test)]
+mod tests;

@@ -93,7 +93,7 @@ async fn serve(configuration: Configuration) -> Result<(), GatewayError> {
         tcp: file.sip.tcp.clone(),
         user_agent: "Trunkline".to_owned(),
         max_legs: 2 * file.limits.calls,
-        registrar_users: file.sip.registrations.clone(),
+        registrar_users: configuration.registrar_users(),
         ..EndpointConfig::default()
     })
     .await?;
@@ -229,7 +229,7 @@ fn call_control(configuration: &Configuration, lines: &Lines) -> CallControl {
     let file = &configuration.file;
     let mut routing = Routing::new(file.country.clone(), configuration.routes.clone());
     for (number, target) in &configuration.phones {
-        routing.set_phone(*number, Some(target.clone()));
+        routing.set_phone(*number, target.clone());
     }
     let limits = Limits { calls_max: file.limits.calls, setup_max: configuration.setup_max() };
     CallControl::new(routing, trunks, limits)

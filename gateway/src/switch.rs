@@ -468,8 +468,14 @@ impl Switch {
             Some(contact) => tracing::info!(%number, %contact, expires_s, "phone registered"),
             None => tracing::info!(%number, "phone unregistered"),
         }
-        let target = contact.map(|contact| PacketTarget(contact.to_string()));
-        self.control.routing.set_phone(number, target);
+        let routing = &mut self.control.routing;
+        match contact {
+            Some(contact) => {
+                let until = Instant::now() + Duration::from_secs(expires_s.into());
+                routing.register(number, PacketTarget(contact.to_string()), until);
+            }
+            None => routing.unregister(&number),
+        }
     }
 
     fn service_changed(&mut self, index: SpanIndex) {

@@ -315,7 +315,7 @@ impl CallControl {
             return (call, leg);
         };
         self.actions.push_back(Action::Proceed { leg });
-        if let Some(phone) = self.routing.to_phone(&number) {
+        if let Some(phone) = self.routing.to_phone(&number, now) {
             let way = Way::Packet { target: phone.clone() };
             self.calls.get_mut(&call).expect("begun above").ways = VecDeque::from([way]);
             self.dial_next(now, call, cause::NO_ROUTE_TO_DESTINATION);

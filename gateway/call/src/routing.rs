@@ -5,6 +5,7 @@
 //! otherwise to the gateway that the directory names.
 
 use std::collections::BTreeMap;
+use std::time::Instant;
 
 use serde::{Deserialize, Serialize};
 use trunkline_number::{CountryProfile, Dialled, E164};
@@ -104,6 +105,14 @@ pub struct Routing {
     pub profile: CountryProfile,
     routes: Vec<PrefixRoute>,
     phones: BTreeMap<E164, PacketTarget>,
+    registered: BTreeMap<E164, Registered>,
+}
+
+/// A phone that has registered itself.
+#[derive(Clone, Debug)]
+struct Registered {
+    target: PacketTarget,
+    until: Instant,
 }
 
 impl Routing {
@@ -111,15 +120,22 @@ impl Routing {
     pub fn new(profile: CountryProfile, mut routes: Vec<PrefixRoute>) -> Self {
         // Longest first, so that the first that fits is the one.
         routes.sort_by_key(|route| std::cmp::Reverse(route.prefix.len()));
-        Self { profile, routes, phones: BTreeMap::new() }
+        Self { profile, routes, ..Self::default() }
     }
 
-    /// Sets or removes the phone that rings for a number when the line calls it.
-    pub fn set_phone(&mut self, number: E164, target: Option<PacketTarget>) {
-        match target {
-            Some(target) => self.phones.insert(number, target),
-            None => self.phones.remove(&number),
-        };
+    /// Sets the phone that rings for a number when the line calls it and no other has registered.
+    pub fn set_phone(&mut self, number: E164, target: PacketTarget) {
+        self.phones.insert(number, target);
+    }
+
+    /// A phone registered itself for a number `until` then.
+    pub fn register(&mut self, number: E164, target: PacketTarget, until: Instant) {
+        self.registered.insert(number, Registered { target, until });
+    }
+
+    /// The phone that had registered itself for a number took that back.
+    pub fn unregister(&mut self, number: &E164) {
+        self.registered.remove(number);
     }
 
     /// A number as people write it, if it is a whole number.
@@ -135,9 +151,10 @@ impl Routing {
         self.routes.iter().find(|route| number.as_digits().starts_with(&route.prefix))
     }
 
-    /// The phone for a number from the line.
-    pub fn to_phone(&self, number: &E164) -> Option<&PacketTarget> {
-        self.phones.get(number)
+    /// The phone for a number from the line: one that is registered now, else the configured one.
+    pub fn to_phone(&self, number: &E164, now: Instant) -> Option<&PacketTarget> {
+        let registered = self.registered.get(number).filter(|phone| phone.until > now);
+        registered.map(|phone| &phone.target).or_else(|| self.phones.get(number))
     }
 }
 

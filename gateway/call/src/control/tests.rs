@@ -199,13 +199,33 @@ fn an_unknown_number_and_a_silent_directory_are_told_apart() {
 fn a_registered_phone_is_called_without_the_directory() {
     let mut control = gateway(&[1]);
     let phone = PacketTarget("sip:phone@127.0.0.1:5070".into());
-    control.routing.set_phone("81312345678".parse().unwrap(), Some(phone.clone()));
+    control.routing.register(
+        "81312345678".parse().unwrap(),
+        phone.clone(),
+        Instant::now() + Duration::from_secs(60),
+    );
     control.offered_by_line(Instant::now(), line_offer(1, "0312345678"));
     assert!(
         actions(&mut control)
             .iter()
             .any(|action| matches!(action, Action::DialPacket { target, .. } if *target == phone))
     );
+}
+
+#[test]
+fn a_registration_that_has_expired_gives_way_to_the_configured_phone() {
+    let mut control = gateway(&[1]);
+    let number = "81312345678".parse().unwrap();
+    let now = Instant::now();
+    let desk = PacketTarget("sip:desk@127.0.0.1:5070".into());
+    let mobile = PacketTarget("sip:mobile@127.0.0.1:5070".into());
+    control.routing.set_phone(number, desk.clone());
+    control.routing.register(number, mobile.clone(), now + Duration::from_secs(60));
+    let at = |s| now + Duration::from_secs(s);
+    assert_eq!(control.routing.to_phone(&number, at(59)), Some(&mobile));
+    assert_eq!(control.routing.to_phone(&number, at(60)), Some(&desk), "it lost its power");
+    control.routing.unregister(&number);
+    assert_eq!(control.routing.to_phone(&number, at(1)), Some(&desk), "that one is not removed");
 }
 
 #[test]

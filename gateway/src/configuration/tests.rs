@@ -1,0 +1,68 @@
+//! Configurations that cannot work are refused before the start, with key and remedy.
+
+use super::*;
+
+const LEAST: &str = r#"
+name: a
+sip: { udp: ["127.0.0.1:5060"] }
+rtp: { address: 127.0.0.1 }
+http: 127.0.0.1:9100
+spans: []
+trunk_groups: []
+routes: []
+"#;
+
+fn read(text: &str) -> Result<Configuration, String> {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("gateway.yaml");
+    std::fs::write(&path, text).unwrap();
+    Configuration::read(&path).map_err(|error| error.to_string())
+}
+
+#[track_caller]
+fn assert_refused(more: &str, key: &str, remedy: &str) {
+    let error = read(&format!("{LEAST}{more}")).expect_err(more);
+    assert!(error.contains(key) && error.contains(remedy), "{more}: {error}");
+}
+
+#[test]
+fn what_was_read_can_be_written_and_read_again() {
+    let first = read(LEAST).unwrap().to_yaml();
+    assert_eq!(read(&first).unwrap().to_yaml(), first);
+}
+
+#[test]
+fn limits_that_would_clear_every_call_or_overflow_are_refused() {
+    assert_refused("limits: { setup_s: 0 }\n", "limits.setup_s", "from 1");
+    assert_refused("limits: { drain_s: 18446744073709551615 }\n", "limits.drain_s", "to 86400");
+    assert_refused("limits: { calls: 10000000000 }\n", "limits.calls", "to 60000");
+}
+
+#[test]
+fn a_packet_time_that_a_codec_does_not_have_is_refused() {
+    let text = LEAST.replace("127.0.0.1 }", "127.0.0.1, ptime_ms: 30 }");
+    assert!(read(&format!("{text}codecs: [pcma]\n")).is_ok());
+    let error = read(&format!("{text}codecs: [opus, pcma]\n")).unwrap_err();
+    assert!(error.contains("rtp.ptime_ms") && error.contains("20, 40 or 60"), "{error}");
+}
+
+#[test]
+fn a_phone_that_cannot_be_called_is_refused() {
+    let phone = "phones: [{ number: \"03-1111-0005\", uri: \"desk at host\" }]\n";
+    assert_refused(phone, "phones.0.uri", "SIP URI");
+}
+
+#[test]
+fn a_phone_may_register_under_any_spelling_of_its_number() {
+    let text = LEAST.replace("] }", "], registrations: [\"03-3333-1234\"] }");
+    let users = read(&text).unwrap().registrar_users();
+    assert_eq!(users, ["+81333331234", "03-3333-1234", "0333331234", "81333331234"]);
+}
+
+#[test]
+fn the_trust_domain_is_a_list_of_hosts() {
+    let text = LEAST.replace("] }", "], trusted: [\"192.0.2.7\", \"GW.example\"] }");
+    let configuration = read(&text).unwrap();
+    assert!(configuration.trusts("192.0.2.7") && configuration.trusts("gw.example"));
+    assert!(!configuration.trusts("192.0.2.70"));
+}
