@@ -51,7 +51,7 @@ pub enum MediaEventKind {
         /// The new address.
         to: SocketAddr,
     },
-    /// No RTP packet has come for the configured time.
+    /// No RTP packet has come for the configured time; told again each time that passes.
     RtpTimeout,
     /// Packets come again after a timeout.
     RtpResumed,

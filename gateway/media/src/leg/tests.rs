@@ -198,10 +198,38 @@ fn reports_are_spread_around_their_interval() {
     }
     let rtcp = bench.io.0.iter().filter(|(_, to, _)| *to == Remote::new(FAR).rtcp).count();
     assert!((90..=150).contains(&rtcp), "{rtcp} reports in ten minutes");
-    let timeouts = std::iter::from_fn(|| bench.reported.try_recv().ok())
+}
+
+/// Time-outs told in so many passes of 20 ms.
+fn timeouts(bench: &mut Bench, passes: usize) -> usize {
+    (0..passes).for_each(|_| bench.pass());
+    std::iter::from_fn(|| bench.reported.try_recv().ok())
         .filter(|event| event.kind == MediaEventKind::RtpTimeout)
-        .count();
-    assert_eq!(timeouts, 1);
+        .count()
+}
+
+#[test]
+fn silence_is_told_again_each_timeout_for_an_owner_who_could_not_use_the_first() {
+    let mut bench = Bench::new(&all_formats());
+    assert_eq!(timeouts(&mut bench, 49), 0, "the timeout is 1 s");
+    assert_eq!(timeouts(&mut bench, 150), 3);
+}
+
+#[test]
+fn silence_counts_from_the_end_of_hold() {
+    let mut bench = Bench::new(&all_formats());
+    let mut turn = |bench: &mut Bench, receive| {
+        let direction = Some(Direction { send: receive, receive });
+        let update = RtpLegUpdate { direction, ..RtpLegUpdate::default() };
+        let Bench { counters, events, now, .. } = bench;
+        let coders = Coders::new(None, None).unwrap();
+        bench.leg.update(update, coders, &mut Surroundings { now: *now, counters, events });
+    };
+    turn(&mut bench, false);
+    assert_eq!(timeouts(&mut bench, 500), 0);
+    turn(&mut bench, true);
+    assert_eq!(timeouts(&mut bench, 40), 0, "nothing was to be expected before");
+    assert_eq!(timeouts(&mut bench, 15), 1);
 }
 
 #[test]
