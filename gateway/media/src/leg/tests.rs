@@ -218,7 +218,7 @@ fn silence_is_told_again_each_timeout_for_an_owner_who_could_not_use_the_first()
 #[test]
 fn silence_counts_from_the_end_of_hold() {
     let mut bench = Bench::new(&all_formats());
-    let mut turn = |bench: &mut Bench, receive| {
+    let turn = |bench: &mut Bench, receive| {
         let direction = Some(Direction { send: receive, receive });
         let update = RtpLegUpdate { direction, ..RtpLegUpdate::default() };
         let Bench { counters, events, now, .. } = bench;
