@@ -54,6 +54,9 @@ impl Program {
         let log = folder.join(format!("{name}.log"));
         let mut file = File::create(&log)?;
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+        // Ctrl-C reaches a terminal's whole process group: the programs are to be ended one after
+        // the other, by whoever started them.
+        command.process_group(0);
         // SAFETY: prctl is async-signal-safe and touches no memory of this process.
         unsafe {
             // A demonstration that is killed must not leave programs behind.
@@ -145,5 +148,25 @@ impl Program {
 impl Drop for Program {
     fn drop(&mut self) {
         let _ = self.end();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ctrl_c_at_the_terminal_does_not_reach_the_programs_themselves() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut command = Command::new("sleep");
+        command.arg("60");
+        let (events, _) = std::sync::mpsc::channel();
+        let mut program = Program::start("sleep", command, folder.path(), events).unwrap();
+        let pid = program.child.id() as libc::pid_t;
+        // SAFETY: getpgid and getpgrp take and give numbers only.
+        let (theirs, ours) = unsafe { (libc::getpgid(pid), libc::getpgrp()) };
+        program.child.kill().unwrap();
+        program.child.wait().unwrap();
+        assert!(theirs == pid && theirs != ours, "group {theirs}, ours {ours}");
     }
 }
