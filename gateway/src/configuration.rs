@@ -411,13 +411,13 @@ impl Configuration {
     }
 
     /// The user parts under which phones may register: a number as it stands in the
-    /// configuration, with its trunk prefix, and as E.164 with and without the plus.
+    /// configuration, with its trunk prefix, and as E.164 with the plus.
     pub fn registrar_users(&self) -> Vec<String> {
         let mut users = self.file.sip.registrations.clone();
         let country = &self.file.country;
         for number in &self.registrations {
             let digits = number.as_digits();
-            users.extend([digits.to_owned(), format!("+{digits}")]);
+            users.push(format!("+{digits}"));
             if let Some(national) = digits.strip_prefix(country.country_code.as_str()) {
                 users.push(format!("{}{national}", country.trunk_prefix));
             }

@@ -53,10 +53,16 @@ fn a_phone_that_cannot_be_called_is_refused() {
 }
 
 #[test]
-fn a_phone_may_register_under_any_spelling_of_its_number() {
+fn a_phone_may_register_under_the_spellings_of_its_number_that_are_dialled() {
     let text = LEAST.replace("] }", "], registrations: [\"03-3333-1234\"] }");
-    let users = read(&text).unwrap().registrar_users();
-    assert_eq!(users, ["+81333331234", "03-3333-1234", "0333331234", "81333331234"]);
+    let configuration = read(&text).unwrap();
+    let users = configuration.registrar_users();
+    assert_eq!(users, ["+81333331234", "03-3333-1234", "0333331234"]);
+    // What may register must also be understood when it does, or it would never ring.
+    for user in users {
+        let number = Dialled::parse(&user, &configuration.file.country);
+        assert_eq!(number, Ok(Dialled::E164(configuration.registrations[0])), "{user}");
+    }
 }
 
 #[test]
