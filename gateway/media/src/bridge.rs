@@ -1,4 +1,4 @@
-//! What the media of a leg is joined with, on its worker.
+//! What lies between a leg on its worker and its timeslot on another thread.
 
 use rtrb::{Consumer, Producer, RingBuffer};
 use std::sync::Arc;
@@ -16,16 +16,6 @@ const FROM_LINE_SAMPLES: usize = 2048;
 
 /// Messages to a timeslot that can wait.
 const TO_TIMESLOT: usize = 32;
-
-/// The worker's end of a joint.
-///
-/// A leg has one of these. A joint of two RTP legs on the same worker needs none of its rings and
-/// will be a second variant.
-#[derive(Debug)]
-pub(crate) enum Bridge {
-    /// With a timeslot (or a sound card) on a thread and a clock of its own.
-    Timeslot(TimeslotBridge),
-}
 
 /// The worker's end of the joint with a timeslot.
 #[derive(Debug)]

@@ -89,7 +89,7 @@ counters! {
     dropped_duplicate,
     /// Dropped: a wild jump of the sequence number.
     dropped_jump,
-    /// Dropped: its turn at the playout was over.
+    /// Dropped: its turn at the playout was over, or its sequence number of our stream was given.
     dropped_late,
     /// Dropped: never taken by the playout, a newer packet took its slot.
     dropped_overwritten,
@@ -97,6 +97,10 @@ counters! {
     dropped_too_long,
     /// Dropped: the other side is on hold.
     dropped_on_hold,
+    /// Dropped: the other leg of the pair is closed, or its side has no address yet.
+    dropped_nowhere,
+    /// Dropped: the other leg of the pair speaks another codec, or its side takes no such payload.
+    dropped_untranslated,
     /// Dropped: longer than any packet a leg can have.
     dropped_oversized,
     /// Packets the kernel refused to send, or for which there was no room.

@@ -12,6 +12,8 @@ use trunkline_rtp::telephone_event::Digit;
 pub struct LegId {
     pub(crate) worker: u16,
     pub(crate) serial: u64,
+    /// It is joined with another leg, not with a timeslot.
+    pub(crate) paired: bool,
 }
 
 impl fmt::Display for LegId {
@@ -32,7 +34,8 @@ pub struct MediaEvent {
 /// What can happen to a leg.
 #[derive(Debug, Clone, PartialEq)]
 pub enum MediaEventKind {
-    /// The RTP side pressed and released a digit (RFC 4733). Its tone plays to the timeslot.
+    /// The RTP side pressed and released a digit (RFC 4733). Its tone plays to the timeslot; a pair
+    /// passes its packets on.
     DigitFromRtp {
         /// The digit.
         digit: Digit,

@@ -1,8 +1,12 @@
 //! One RTP leg on its worker: packets in, packets out, reports, digits.
 
+mod from_line;
 mod incoming;
 mod outgoing;
+mod relay;
 mod reports;
+
+pub(crate) use relay::Passed;
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
@@ -13,15 +17,17 @@ use trunkline_rtp::ntp::NtpTime;
 use trunkline_rtp::source::{PayloadTypes, SourcePolicy, SourceRule};
 use trunkline_rtp::telephone_event::Digit;
 
-use crate::bridge::{Bridge, Reading, ToTimeslot};
+use crate::bridge::{Reading, TimeslotBridge, ToTimeslot};
 use crate::coders::Coders;
 use crate::counters::WorkerCounters;
 use crate::event::{LegId, LegStatistics, MediaEvent, MediaEventKind};
 use crate::packet_io::{PacketIo, PortIndex};
 use crate::ports::Lease;
 use crate::spec::{Direction, Remote, RtpLegSpec, RtpLegUpdate};
+use from_line::FromLine;
 use incoming::Incoming;
 use outgoing::Outgoing;
+use relay::Pair;
 use reports::Reports;
 
 /// One party's media on a worker.
@@ -29,7 +35,7 @@ use reports::Reports;
 pub(crate) struct Leg {
     pub(crate) id: LegId,
     pub(crate) ports: Ports,
-    bridge: Bridge,
+    joint: Joint,
     remote: Option<Remote>,
     source: Option<SourceRule>,
     policy: SourcePolicy,
@@ -37,15 +43,31 @@ pub(crate) struct Leg {
     incoming: Incoming,
     outgoing: Outgoing,
     reports: Reports,
-    /// What of the timeslot's board is in the worker's counters already.
-    accounted: Reading,
-    account_at: Instant,
     rtp_timeout: Duration,
     malformed: u64,
     /// Gives the ports back with the leg.
     _lease: Lease,
     #[cfg(test)]
     fault: bool,
+}
+
+/// What the media of a leg is joined with.
+#[derive(Debug)]
+enum Joint {
+    /// A timeslot (or a sound card) on a thread and a clock of its own.
+    Timeslot(Box<Line>),
+    /// Another RTP leg on the same worker: packets pass through as they come.
+    Pair(Pair),
+}
+
+/// A leg's side of its timeslot.
+#[derive(Debug)]
+struct Line {
+    bridge: TimeslotBridge,
+    voice: FromLine,
+    /// What of the timeslot's board is in the worker's counters already.
+    accounted: Reading,
+    account_at: Instant,
 }
 
 /// The CNAME of a leg that panics at its first datagram.
@@ -90,25 +112,59 @@ pub(crate) struct LegSettings {
 const ACCOUNT_EVERY: Duration = Duration::from_secs(1);
 
 impl Leg {
+    /// A leg joined with a timeslot.
     pub(crate) fn new(
         id: LegId,
         spec: &RtpLegSpec,
         coders: Coders,
         settings: LegSettings,
-        bridge: Bridge,
+        bridge: TimeslotBridge,
+        lease: Lease,
+        now: Instant,
+    ) -> Self {
+        let line = Line {
+            bridge,
+            voice: FromLine::new(spec, coders.encoder),
+            accounted: Reading::default(),
+            account_at: now + ACCOUNT_EVERY,
+        };
+        let joint = Joint::Timeslot(Box::new(line));
+        let mut leg = Self::with_joint(id, spec, settings, joint, lease, now);
+        if let Some(decoder) = coders.decoder {
+            leg.tell_timeslot(ToTimeslot::Decoder(decoder));
+        }
+        leg
+    }
+
+    /// A leg of a pair; it passes nothing on before the worker has told it of the other.
+    pub(crate) fn paired(
+        id: LegId,
+        spec: &RtpLegSpec,
+        settings: LegSettings,
+        lease: Lease,
+        now: Instant,
+    ) -> Self {
+        Self::with_joint(id, spec, settings, Joint::Pair(Pair::new(now)), lease, now)
+    }
+
+    fn with_joint(
+        id: LegId,
+        spec: &RtpLegSpec,
+        settings: LegSettings,
+        joint: Joint,
         lease: Lease,
         now: Instant,
     ) -> Self {
         let incoming = Incoming::new(&spec.receiving);
-        let outgoing = Outgoing::new(spec, coders.encoder);
+        let outgoing = Outgoing::new(spec.sending);
         let source = spec.remote.map(|remote| {
             let expected = incoming.payload_types();
             SourceRule::new(settings.policy, remote.rtp, remote.signalling_from, expected, now)
         });
-        let mut leg = Self {
+        Self {
             id,
             ports: Ports::NONE,
-            bridge,
+            joint,
             remote: spec.remote,
             source,
             policy: settings.policy,
@@ -116,34 +172,29 @@ impl Leg {
             reports: Reports::new(outgoing.ssrc(), &spec.cname, settings.rtcp_interval, now),
             incoming,
             outgoing,
-            accounted: Reading::default(),
-            account_at: now + ACCOUNT_EVERY,
             rtp_timeout: settings.rtp_timeout,
             malformed: 0,
             _lease: lease,
             #[cfg(test)]
             fault: spec.cname == FAULTY,
-        };
-        if let Some(decoder) = coders.decoder {
-            leg.tell_timeslot(ToTimeslot::Decoder(decoder));
         }
-        leg
     }
 
-    /// A datagram has come.
+    /// A datagram has come; what it gives the other leg of a pair, if it gives anything.
     pub(crate) fn datagram(
         &mut self,
         channel: Channel,
         from: SocketAddr,
         bytes: &[u8],
         around: &mut Surroundings<'_>,
-    ) {
+    ) -> Option<Passed> {
         #[cfg(test)]
         assert!(!self.fault, "a fault made by a test");
         if channel == Channel::Rtcp || trunkline_rtp::packet::is_rtcp(bytes) {
             self.report_arrived(from, bytes, around);
+            None
         } else {
-            self.packet_arrived(from, bytes, around);
+            self.packet_arrived(from, bytes, around)
         }
     }
 
@@ -155,9 +206,11 @@ impl Leg {
         if self.reports.is_due(around.now) {
             self.send_report(io, around, false);
         }
-        if around.now >= self.account_at {
-            self.account_at = around.now + ACCOUNT_EVERY;
-            self.account(around.counters);
+        if let Joint::Timeslot(line) = &mut self.joint
+            && around.now >= line.account_at
+        {
+            line.account_at = around.now + ACCOUNT_EVERY;
+            line.account(around.counters);
         }
     }
 
@@ -174,7 +227,13 @@ impl Leg {
             self.incoming.accept(receiving);
         }
         if let Some(sending) = update.sending {
-            self.outgoing.change(sending, coders.encoder);
+            match &mut self.joint {
+                Joint::Timeslot(line) => {
+                    line.voice.change(&self.outgoing.sending, &sending, coders.encoder);
+                }
+                Joint::Pair(pair) => pair.change(&self.outgoing.sending, &sending),
+            }
+            self.outgoing.change(sending);
         }
         if let Some(remote) = update.remote {
             self.remote = Some(remote);
@@ -191,9 +250,10 @@ impl Leg {
         }
     }
 
-    /// Sends a digit to the RTP side; false when too many wait already.
+    /// Sends a digit to the RTP side; false when too many wait already, or on a leg of a pair.
     pub(crate) fn send_digit(&mut self, digit: Digit, duration_ms: u32) -> bool {
-        self.outgoing.send_digit(digit, duration_ms)
+        let Joint::Timeslot(line) = &mut self.joint else { return false };
+        line.voice.send_digit(&self.outgoing.sending, digit, duration_ms)
     }
 
     /// The end: says goodbye and sums up.
@@ -206,14 +266,17 @@ impl Leg {
         if self.outgoing.has_sent() || self.reports.sent() > 0 {
             self.send_report(io, around, true);
         }
-        self.account(around.counters);
+        if let Joint::Timeslot(line) = &mut self.joint {
+            line.account(around.counters);
+        }
         Box::new(self.statistics())
     }
 
     pub(crate) fn statistics(&self) -> LegStatistics {
-        let Bridge::Timeslot(bridge) = &self.bridge;
-        let reading = bridge.board.read();
-        let buffer = bridge.counts();
+        let (reading, buffer) = match &self.joint {
+            Joint::Timeslot(line) => (line.bridge.board.read(), line.bridge.counts()),
+            Joint::Pair(_) => Default::default(),
+        };
         LegStatistics {
             packets_received: self.incoming.packets(),
             octets_received: self.incoming.octets(),
@@ -251,8 +314,9 @@ impl Leg {
 
     /// A full queue costs a message: the timeslot is not being served.
     fn tell_timeslot(&mut self, message: ToTimeslot) {
-        let Bridge::Timeslot(bridge) = &mut self.bridge;
-        let _ = bridge.messages.push(message);
+        if let Joint::Timeslot(line) = &mut self.joint {
+            let _ = line.bridge.messages.push(message);
+        }
     }
 
     fn watch_timeout(&mut self, around: &mut Surroundings<'_>) {
@@ -265,10 +329,21 @@ impl Leg {
         }
     }
 
+    /// Where packets go, if the other side wants any.
+    fn destination(&self) -> Option<SocketAddr> {
+        self.source
+            .as_ref()
+            .filter(|_| self.direction.send)
+            .map(|source| source.destination())
+            // Port 0 and the unspecified address: the other side wants no packets.
+            .filter(|to| to.port() != 0 && !to.ip().is_unspecified())
+    }
+}
+
+impl Line {
     /// Brings what the timeslot and the jitter buffer have counted into the worker's counters.
     fn account(&mut self, counters: &mut WorkerCounters) {
-        let Bridge::Timeslot(bridge) = &self.bridge;
-        let (now, before) = (bridge.board.read(), self.accounted);
+        let (now, before) = (self.bridge.board.read(), self.accounted);
         counters.concealed_samples += now.playout.concealed - before.playout.concealed;
         counters.lengthened_samples += now.playout.lengthened - before.playout.lengthened;
         counters.shortened_samples += now.playout.shortened - before.playout.shortened;

@@ -7,7 +7,10 @@
 //!
 //! The life of a packet from the network: `packet_io` → `leg/incoming.rs` (source rule, reception,
 //! timeline) → jitter buffer → `timeslot/player.rs` (playout policy, decoding, concealment) → line.
-//! And back: line → ring → `leg/outgoing.rs` (digits, encoding, header) → `packet_io`.
+//! And back: line → ring → `leg/from_line.rs` (digits, encoding, header) → `packet_io`.
+//!
+//! [`Media::open_pair`] joins two RTP legs instead: `packet_io` → `leg/incoming.rs` of the one →
+//! `leg/relay.rs` of the other (new numbers, in place) → `packet_io`, within one look at the packet.
 
 mod bridge;
 mod coders;
@@ -29,6 +32,6 @@ pub use config::MediaConfig;
 pub use counters::{MediaCounters, TICK_LATENESS_BOUNDS_US, TICK_LATENESS_BUCKETS, WorkerCounters};
 pub use error::MediaError;
 pub use event::{LegId, LegStatistics, MediaEvent, MediaEventKind, PlayoutFigures};
-pub use media::{Media, OpenedLeg};
+pub use media::{Media, OpenedEnd, OpenedLeg, OpenedPair};
 pub use spec::{Direction, Payload, PayloadFormat, Remote, RtpLegSpec, RtpLegUpdate, Sending};
 pub use timeslot::TimeslotEnd;

@@ -9,7 +9,7 @@ use std::time::Instant;
 use tokio::sync::mpsc;
 use trunkline_rtp::telephone_event::Digit;
 
-use crate::bridge::{self, Bridge};
+use crate::bridge;
 use crate::coders::Coders;
 use crate::config::MediaConfig;
 use crate::counters::MediaCounters;
@@ -18,9 +18,9 @@ use crate::event::{LegId, MediaEvent};
 use crate::leg::{Events, Leg, LegSettings};
 use crate::packet_io::{Backend, probe};
 use crate::ports::{PortPair, PortRange};
-use crate::spec::{RtpLegSpec, RtpLegUpdate, check_receiving, check_sending};
+use crate::spec::{RtpLegSpec, RtpLegUpdate, check_pair, check_receiving, check_sending};
 use crate::timeslot::TimeslotEnd;
-use crate::worker::{COMMANDS, Command, Link, Worker, WorkerSettings, available_cores};
+use crate::worker::{COMMANDS, Command, Link, Newcomer, Worker, WorkerSettings, available_cores};
 
 /// Events that can wait to be fetched.
 const EVENTS: usize = 4096;
@@ -54,6 +54,24 @@ pub struct OpenedLeg {
     pub local: SocketAddr,
     /// The end for the line.
     pub timeslot: TimeslotEnd,
+}
+
+/// Two legs that have been opened as a pair.
+#[derive(Debug, Clone, Copy)]
+pub struct OpenedPair {
+    /// Towards the one side.
+    pub a: OpenedEnd,
+    /// Towards the other.
+    pub b: OpenedEnd,
+}
+
+/// One leg of a pair.
+#[derive(Debug, Clone, Copy)]
+pub struct OpenedEnd {
+    /// Its name.
+    pub leg: LegId,
+    /// Where it receives RTP; RTCP on the next port.
+    pub local: SocketAddr,
 }
 
 impl Media {
@@ -92,15 +110,8 @@ impl Media {
     /// A description that contradicts itself, no port pair or no room left.
     pub fn open(&self, spec: RtpLegSpec) -> Result<OpenedLeg, MediaError> {
         self.free_released();
-        check_sending(&spec.sending)?;
-        check_receiving(&spec.receiving)?;
-        if spec.cname.len() > 255 {
-            return Err(MediaError::Spec("the CNAME is longer than 255 octets"));
-        }
-        if spec.remote.is_some_and(|remote| remote.rtp.is_ipv4() != spec.local.is_ipv4()) {
-            return Err(MediaError::Spec("local and remote address are of different IP versions"));
-        }
-        let number = self.reserve()?;
+        check(&spec)?;
+        let number = self.reserve(1)?;
         let opened = self.hand_over(number, &spec);
         if opened.is_err() {
             self.workers[number].link.legs.fetch_sub(1, Ordering::AcqRel);
@@ -108,7 +119,29 @@ impl Media {
         opened
     }
 
-    /// Changes what is agreed on: address, codec, hold.
+    /// Opens two legs on the same worker whose media go to one another: a packet is changed in
+    /// place and sent on as soon as it is looked at, without jitter buffer or coder. `line_law` and
+    /// `detect_digits` mean nothing to them. Each is updated and closed by its own name; when one
+    /// is closed the other stays, and what comes to it is dropped and counted.
+    ///
+    /// # Errors
+    /// A description that contradicts itself, sides that do not speak the same codec, no port pair
+    /// or no room left.
+    pub fn open_pair(&self, a: RtpLegSpec, b: RtpLegSpec) -> Result<OpenedPair, MediaError> {
+        self.free_released();
+        check(&a)?;
+        check(&b)?;
+        check_pair(&a, &b)?;
+        let number = self.reserve(2)?;
+        let opened = self.hand_over_pair(number, &a, &b);
+        if opened.is_err() {
+            self.workers[number].link.legs.fetch_sub(2, Ordering::AcqRel);
+        }
+        opened
+    }
+
+    /// Changes what is agreed on: address, codec, hold. While the legs of a pair do not speak the
+    /// same codec, what cannot be passed on is dropped and counted.
     ///
     /// # Errors
     /// A description that contradicts itself, or a worker with too many commands waiting.
@@ -119,15 +152,21 @@ impl Media {
         if let Some(receiving) = &update.receiving {
             check_receiving(receiving)?;
         }
-        let coders = Coders::new(update.sending.as_ref(), update.receiving.as_deref())?;
+        let coders = match leg.paired {
+            true => Coders::default(),
+            false => Coders::new(update.sending.as_ref(), update.receiving.as_deref())?,
+        };
         self.command(leg, Command::Update { id: leg, update, coders })
     }
 
     /// Sends a digit to the RTP side: as RFC 4733 event if that was agreed on, else as a tone.
     ///
     /// # Errors
-    /// A worker with too many commands waiting.
+    /// A leg of a pair, or a worker with too many commands waiting.
     pub fn send_digit(&self, leg: LegId, digit: Digit, duration_ms: u32) -> Result<(), MediaError> {
+        if leg.paired {
+            return Err(MediaError::Paired(leg));
+        }
         self.command(leg, Command::Digit { id: leg, digit, duration_ms })
     }
 
@@ -207,38 +246,68 @@ impl Media {
         }
     }
 
-    /// Takes a place on the worker with the fewest legs.
-    fn reserve(&self) -> Result<usize, MediaError> {
+    /// Takes so many places on the worker with the fewest legs.
+    fn reserve(&self, places: usize) -> Result<usize, MediaError> {
         let limit = self.config.legs_per_worker_max;
         let exhausted = MediaError::LegsExhausted { limit, workers: self.workers.len() };
         let legs = |number: &usize| self.workers[*number].link.legs.load(Ordering::Acquire);
         let Some(number) = (0..self.workers.len()).min_by_key(legs) else { return Err(exhausted) };
         let place = &self.workers[number].link.legs;
         let taken = place.fetch_update(Ordering::AcqRel, Ordering::Acquire, |legs| {
-            (legs < limit).then_some(legs + 1)
+            (legs + places <= limit).then_some(legs + places)
         });
         taken.map(|_| number).map_err(|_| exhausted)
     }
 
     fn hand_over(&self, number: usize, spec: &RtpLegSpec) -> Result<OpenedLeg, MediaError> {
         let coders = Coders::new(Some(&spec.sending), Some(&spec.receiving))?;
-        let PortPair { rtp, rtcp, lease } = self.ports.bind(spec.local, self.config.dscp)?;
-        let local =
-            rtp.local_addr().map_err(|source| MediaError::Bind { ip: spec.local, source })?;
+        let (ports, local) = self.bind(spec)?;
+        let id = self.name(number, false);
+        let (bridge, line) = bridge::timeslot(self.config.jitter_packets);
+        let timeslot = TimeslotEnd::new(spec.line_law, self.config.playout, line);
+        let PortPair { rtp, rtcp, lease } = ports;
+        let (settings, now) = (self.leg_settings(), Instant::now());
+        let leg = Box::new(Leg::new(id, spec, coders, settings, bridge, lease, now));
+        self.command(id, Command::Open(Newcomer { leg, rtp, rtcp }))?;
+        Ok(OpenedLeg { leg: id, local, timeslot })
+    }
+
+    fn hand_over_pair(
+        &self,
+        number: usize,
+        a: &RtpLegSpec,
+        b: &RtpLegSpec,
+    ) -> Result<OpenedPair, MediaError> {
+        let open = |spec: &RtpLegSpec| {
+            let (PortPair { rtp, rtcp, lease }, local) = self.bind(spec)?;
+            let id = self.name(number, true);
+            let leg = Leg::paired(id, spec, self.leg_settings(), lease, Instant::now());
+            let end = OpenedEnd { leg: id, local };
+            Ok::<_, MediaError>((end, Newcomer { leg: Box::new(leg), rtp, rtcp }))
+        };
+        let ((a, leg_a), (b, leg_b)) = (open(a)?, open(b)?);
+        self.command(a.leg, Command::OpenPair(leg_a, leg_b))?;
+        Ok(OpenedPair { a, b })
+    }
+
+    fn bind(&self, spec: &RtpLegSpec) -> Result<(PortPair, SocketAddr), MediaError> {
+        let ports = self.ports.bind(spec.local, self.config.dscp)?;
+        let local = ports.rtp.local_addr();
+        let local = local.map_err(|source| MediaError::Bind { ip: spec.local, source })?;
+        Ok((ports, local))
+    }
+
+    fn name(&self, worker: usize, paired: bool) -> LegId {
         let serial = self.serial.fetch_add(1, Ordering::Relaxed);
-        let id = LegId { worker: number as u16, serial };
-        let settings = LegSettings {
+        LegId { worker: worker as u16, serial, paired }
+    }
+
+    fn leg_settings(&self) -> LegSettings {
+        LegSettings {
             policy: self.config.source,
             rtp_timeout: self.config.rtp_timeout,
             rtcp_interval: self.config.rtcp_interval,
-        };
-        let (bridge, line) = bridge::timeslot(self.config.jitter_packets);
-        let timeslot = TimeslotEnd::new(spec.line_law, self.config.playout, line);
-        let bridge = Bridge::Timeslot(bridge);
-        let now = Instant::now();
-        let leg = Box::new(Leg::new(id, spec, coders, settings, bridge, lease, now));
-        self.command(id, Command::Open { leg, rtp, rtcp })?;
-        Ok(OpenedLeg { leg: id, local, timeslot })
+        }
     }
 
     fn command(&self, leg: LegId, command: Command) -> Result<(), MediaError> {
@@ -254,6 +323,18 @@ impl Media {
             while worker.link.released.pop().is_some() {}
         }
     }
+}
+
+fn check(spec: &RtpLegSpec) -> Result<(), MediaError> {
+    check_sending(&spec.sending)?;
+    check_receiving(&spec.receiving)?;
+    if spec.cname.len() > 255 {
+        return Err(MediaError::Spec("the CNAME is longer than 255 octets"));
+    }
+    if spec.remote.is_some_and(|remote| remote.rtp.is_ipv4() != spec.local.is_ipv4()) {
+        return Err(MediaError::Spec("local and remote address are of different IP versions"));
+    }
+    Ok(())
 }
 
 impl Drop for Media {

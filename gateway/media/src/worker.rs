@@ -31,10 +31,19 @@ pub(crate) const COMMANDS: usize = 1024;
 /// What a worker is asked to do.
 #[derive(Debug)]
 pub(crate) enum Command {
-    Open { leg: Box<Leg>, rtp: UdpSocket, rtcp: UdpSocket },
+    Open(Newcomer),
+    OpenPair(Newcomer, Newcomer),
     Update { id: LegId, update: RtpLegUpdate, coders: Coders },
     Digit { id: LegId, digit: Digit, duration_ms: u32 },
     Close { id: LegId },
+}
+
+/// A leg that comes to its worker, with its sockets.
+#[derive(Debug)]
+pub(crate) struct Newcomer {
+    pub(crate) leg: Box<Leg>,
+    pub(crate) rtp: UdpSocket,
+    pub(crate) rtcp: UdpSocket,
 }
 
 /// What a worker shares with the threads that command it.
@@ -158,18 +167,27 @@ impl Worker {
     fn receive(&mut self, now: Instant) {
         let Self { io, legs, owners, events, counters, failed, .. } = self;
         io.receive(&mut |port: PortIndex, from: SocketAddr, bytes: &mut [u8]| {
-            let owner = owners.get(port.0 as usize).copied().flatten();
-            if let Some((index, channel)) = owner
-                && let Some(leg) = legs.get_mut(index)
-            {
-                let mut around = Surroundings { now, counters, events };
-                let work = || leg.datagram(channel, from, bytes, &mut around);
-                // A failed leg costs that call, not the worker.
-                if catch_unwind(AssertUnwindSafe(work)).is_err() && !failed.contains(&index) {
-                    failed.push(index);
+            let Some((index, channel)) = owners.get(port.0 as usize).copied().flatten() else {
+                return Verdict::Consumed;
+            };
+            let mut at_work = index;
+            let mut around = Surroundings { now, counters, events };
+            let work = || {
+                let leg = legs.get_mut(index)?;
+                let passed = leg.datagram(channel, from, bytes, &mut around)?;
+                at_work = passed.mate;
+                Some(legs.get_mut(passed.mate)?.relay(&passed, bytes, &mut around))
+            };
+            // A failed leg costs that call, not the worker.
+            match catch_unwind(AssertUnwindSafe(work)) {
+                Ok(verdict) => verdict.unwrap_or(Verdict::Consumed),
+                Err(_) => {
+                    if !failed.contains(&at_work) {
+                        failed.push(at_work);
+                    }
+                    Verdict::Consumed
                 }
             }
-            Verdict::Consumed
         });
     }
 
@@ -202,7 +220,10 @@ impl Worker {
 
     fn obey(&mut self, command: Command, now: Instant) {
         match command {
-            Command::Open { leg, rtp, rtcp } => self.open(leg, rtp, rtcp, now),
+            Command::Open(newcomer) => {
+                self.open(newcomer, now);
+            }
+            Command::OpenPair(a, b) => self.open_pair(a, b, now),
             Command::Update { id, update, coders } => {
                 let Self { legs, by_serial, events, counters, .. } = self;
                 if let Some(leg) = by_serial.get(&id.serial).and_then(|index| legs.get_mut(*index))
@@ -224,7 +245,17 @@ impl Worker {
         }
     }
 
-    fn open(&mut self, mut leg: Box<Leg>, rtp: UdpSocket, rtcp: UdpSocket, now: Instant) {
+    fn open_pair(&mut self, a: Newcomer, b: Newcomer, now: Instant) {
+        let (a, b) = (self.open(a, now), self.open(b, now));
+        if let (Some(a), Some(b)) = (a, b) {
+            self.legs[a].set_mate(Some(b));
+            self.legs[b].set_mate(Some(a));
+        }
+    }
+
+    /// Takes a leg into service; its place, unless it has failed at once.
+    fn open(&mut self, newcomer: Newcomer, now: Instant) -> Option<usize> {
+        let Newcomer { mut leg, rtp, rtcp } = newcomer;
         self.counters.legs_opened += 1;
         let ports = self.open_ports(rtp, rtcp);
         let index = self.legs.vacant_key();
@@ -239,7 +270,9 @@ impl Worker {
             // The kernel takes no more sockets: the leg fails at once, with its events.
             self.failed.push(index);
             self.release_failed(now);
+            return None;
         }
+        Some(index)
     }
 
     fn open_ports(&mut self, rtp: UdpSocket, rtcp: UdpSocket) -> Option<Ports> {
@@ -264,6 +297,9 @@ impl Worker {
     fn close(&mut self, index: usize, now: Instant) {
         let Some(mut leg) = self.legs.try_remove(index) else { return };
         self.by_serial.remove(&leg.id.serial);
+        if let Some(mate) = leg.mate().and_then(|mate| self.legs.get_mut(mate)) {
+            mate.set_mate(None);
+        }
         let Self { io, events, counters, .. } = self;
         let mut around = Surroundings { now, counters, events };
         let last = || leg.close(&mut **io, &mut around);

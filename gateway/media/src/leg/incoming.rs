@@ -1,4 +1,4 @@
-//! Packets from the RTP side: judged, counted, and put into the jitter buffer.
+//! Packets from the RTP side: judged, counted, and put into the jitter buffer or passed on.
 
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
@@ -8,10 +8,10 @@ use trunkline_rtp::packet::RtpPacket;
 use trunkline_rtp::playout::Timeline;
 use trunkline_rtp::reception::{Arrival, Reception, ReceptionStatistics};
 use trunkline_rtp::source::{PayloadTypes, Refusal, Verdict};
-use trunkline_rtp::telephone_event::{DigitEvent, DigitReceiver};
+use trunkline_rtp::telephone_event::{DigitEvent, DigitReceiver, EVENT_OCTETS};
 
-use super::{Leg, Surroundings};
-use crate::bridge::{Bridge, ToTimeslot};
+use super::{Joint, Leg, Passed, Surroundings};
+use crate::bridge::ToTimeslot;
 use crate::event::MediaEventKind;
 use crate::format::Format;
 use crate::spec::{Payload, PayloadFormat};
@@ -108,6 +108,12 @@ impl Incoming {
         self.silent_since = Some(now);
     }
 
+    /// The payload type of comfort noise, if it was agreed on.
+    pub(super) fn comfort_noise(&self) -> Option<u8> {
+        let noise = self.formats.iter().find(|f| f.payload == Payload::ComfortNoise);
+        noise.map(|format| format.payload_type)
+    }
+
     fn payload(&self, payload_type: u8) -> Option<Payload> {
         self.formats.iter().find(|f| f.payload_type == payload_type).map(|f| f.payload)
     }
@@ -140,16 +146,16 @@ impl Leg {
         from: SocketAddr,
         bytes: &[u8],
         around: &mut Surroundings<'_>,
-    ) {
+    ) -> Option<Passed> {
         let Ok(packet) = RtpPacket::parse(bytes) else {
             self.malformed += 1;
             around.counters.dropped_malformed += 1;
-            return;
+            return None;
         };
         let Some(source) = &mut self.source else {
             // Nobody has said yet whose packets these may be.
             around.counters.dropped_source += 1;
-            return;
+            return None;
         };
         match source.judge(from, &packet, around.now) {
             Verdict::Accept => {}
@@ -159,21 +165,25 @@ impl Leg {
             }
             Verdict::Refuse(Refusal::PayloadType) => {
                 around.counters.dropped_payload_type += 1;
-                return;
+                return None;
             }
             Verdict::Refuse(Refusal::Stranger | Refusal::Probation) => {
                 around.counters.dropped_source += 1;
-                return;
+                return None;
             }
         }
-        self.accepted(&packet, around);
+        self.accepted(&packet, around)
     }
 
-    fn accepted(&mut self, packet: &RtpPacket<'_>, around: &mut Surroundings<'_>) {
+    fn accepted(
+        &mut self,
+        packet: &RtpPacket<'_>,
+        around: &mut Surroundings<'_>,
+    ) -> Option<Passed> {
         let header = packet.header;
         let Some(payload) = self.incoming.payload(header.payload_type) else {
             around.counters.dropped_payload_type += 1;
-            return;
+            return None;
         };
         if self.incoming.timed_out {
             self.incoming.timed_out = false;
@@ -187,21 +197,27 @@ impl Leg {
             Payload::TelephoneEvent { clock_hz } => (clock_hz, None),
         };
         let reception = self.incoming.reception_of(header.ssrc, clock_hz);
-        match reception.packet_arrived(header.sequence, sampled_at, around.now) {
+        let arrival = reception.packet_arrived(header.sequence, sampled_at, around.now);
+        match arrival {
             Arrival::InOrder { .. } | Arrival::Reordered { .. } | Arrival::Restarted { .. } => {}
             Arrival::Duplicate => {
                 around.counters.dropped_duplicate += 1;
-                return;
+                return None;
             }
             Arrival::Probation | Arrival::Jump => {
                 around.counters.dropped_jump += 1;
-                return;
+                return None;
             }
         }
         self.incoming.packets += 1;
         self.incoming.octets += packet.payload.len() as u64;
         around.counters.packets_received += 1;
         around.counters.octets_received += packet.payload.len() as u64;
+        if let Joint::Pair(pair) = &self.joint {
+            let mate = pair.mate();
+            let restarted = matches!(arrival, Arrival::Restarted { .. });
+            return self.pass(packet, payload, restarted, mate, around);
+        }
         match payload {
             Payload::Audio(codec) => {
                 self.incoming.keep_clock(codec.rtp_clock_hz() / 8000);
@@ -214,6 +230,46 @@ impl Leg {
                 self.drain_digits(around);
             }
         }
+        None
+    }
+
+    /// Judges a payload for the other leg of the pair.
+    fn pass(
+        &mut self,
+        packet: &RtpPacket<'_>,
+        payload: Payload,
+        restarted: bool,
+        mate: Option<usize>,
+        around: &mut Surroundings<'_>,
+    ) -> Option<Passed> {
+        let header = packet.header;
+        let is_whole = match payload {
+            Payload::Audio(codec) => Format::of(codec).samples(packet.payload).is_some(),
+            Payload::ComfortNoise => Format::ComfortNoise.samples(packet.payload).is_some(),
+            Payload::TelephoneEvent { .. } => packet.payload.len() >= EVENT_OCTETS,
+        };
+        if !is_whole {
+            self.malformed += 1;
+            around.counters.dropped_malformed += 1;
+            return None;
+        }
+        if let Payload::TelephoneEvent { .. } = payload {
+            let digits = &mut self.incoming.digits;
+            digits.packet_arrived(header.timestamp, packet.payload, around.now);
+            self.drain_digits(around);
+        }
+        let Some(mate) = mate else {
+            around.counters.dropped_nowhere += 1;
+            return None;
+        };
+        Some(Passed {
+            mate,
+            header,
+            payload,
+            payload_octets: packet.payload.len(),
+            restarted,
+            on_hold: !self.direction.receive,
+        })
     }
 
     fn insert(&mut self, format: Format, packet: &RtpPacket<'_>, around: &mut Surroundings<'_>) {
@@ -226,7 +282,8 @@ impl Leg {
             around.counters.dropped_malformed += 1;
             return;
         };
-        let Bridge::Timeslot(bridge) = &mut self.bridge;
+        let Joint::Timeslot(line) = &mut self.joint else { return };
+        let bridge = &mut line.bridge;
         let header = packet.header;
         let placed = self.incoming.timeline.place(
             header.ssrc,

@@ -3,10 +3,11 @@
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
+use trunkline_rtp::packet::Timestamp;
 use trunkline_rtp::rtcp::{Compound, Report, ReportBlock, RtcpPacket, write_report};
 use trunkline_rtp::transmission::round_trip;
 
-use super::{Leg, Surroundings, ntp_now};
+use super::{Joint, Leg, Surroundings, ntp_now};
 use crate::event::MediaEventKind;
 use crate::packet_io::PacketIo;
 
@@ -95,7 +96,7 @@ impl Leg {
         let (Some(remote), Some(source)) = (self.remote, &self.source) else { return };
         let transmission = *self.outgoing.transmission();
         let speaks = transmission.packets() > self.reports.sent_before;
-        let sender = speaks.then(|| transmission.report(ntp_now(), self.outgoing.timestamp()));
+        let sender = speaks.then(|| transmission.report(ntp_now(), self.timestamp_at(around.now)));
         let block = self.incoming.stream().and_then(|(ssrc, heard)| heard.report(ssrc, around.now));
         let report = Report {
             ssrc: self.outgoing.ssrc(),
@@ -173,11 +174,21 @@ impl Leg {
         }
     }
 
+    /// The timestamp that a packet sampled now would carry.
+    fn timestamp_at(&self, now: Instant) -> Timestamp {
+        match &self.joint {
+            Joint::Timeslot(_) => self.outgoing.timestamp,
+            Joint::Pair(pair) => pair.timestamp_at(&self.outgoing, now),
+        }
+    }
+
     /// What the other side says of our packets.
     fn heard_of(&mut self, block: &ReportBlock) {
         if block.ssrc == self.outgoing.ssrc() {
             self.reports.remote = Some(*block);
-            self.outgoing.expect_loss(block.fraction_lost);
+            if let Joint::Timeslot(line) = &mut self.joint {
+                line.voice.expect_loss(block.fraction_lost);
+            }
             self.reports.remote_clock_hz = self.outgoing.clock_hz();
             if let Some(trip) = round_trip(block, ntp_now()) {
                 self.reports.round_trip = Some(trip);

@@ -62,9 +62,9 @@ impl Bench {
             rtp_timeout: Duration::from_secs(1),
             rtcp_interval: Duration::from_secs(5),
         };
-        let id = LegId { worker: 0, serial: 1 };
+        let id = LegId { worker: 0, serial: 1, paired: false };
         Self {
-            leg: Leg::new(id, spec, coders, settings, Bridge::Timeslot(bridge), lease, now),
+            leg: Leg::new(id, spec, coders, settings, bridge, lease, now),
             timeslot: TimeslotEnd::new(spec.line_law, PlayoutConfig::default(), line),
             io: Paper::default(),
             counters: WorkerCounters::default(),

@@ -1,0 +1,254 @@
+//! Packets of one leg of a pair out of the other: changed in place, in the numbering of our own
+//! stream.
+//!
+//! Towards its side each leg is one stream for the whole call: own SSRC, sequence numbers without
+//! gaps but for what the network lost, timestamps that follow the sender's. Whoever speaks behind
+//! the other leg is moved into that numbering by two offsets, which are found anew when the speaker
+//! changes.
+
+use std::time::{Duration, Instant};
+
+use trunkline_rtp::packet::{RtpHeader, SequenceNumber, Timestamp};
+
+use super::outgoing::Outgoing;
+use super::{Joint, Leg, Surroundings};
+use crate::packet_io::Verdict;
+use crate::spec::{Payload, Sending};
+
+/// How far back a packet can be and still have a number: more than reception lets pass as
+/// reordered (RFC 3550 A.1: 100).
+const REORDERED_MAX: u16 = 128;
+
+/// Longest packet by which the pace of a stream is believed, in milliseconds.
+const PACKET_MAX_MS: u32 = 120;
+
+/// A packet that one leg of a pair has accepted, on its way to the other.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Passed {
+    /// The other leg's place on the worker.
+    pub(crate) mate: usize,
+    pub(super) header: RtpHeader,
+    pub(super) payload: Payload,
+    pub(super) payload_octets: usize,
+    /// The sender began a new numbering under the same name.
+    pub(super) restarted: bool,
+    /// Its side is not to be heard now.
+    pub(super) on_hold: bool,
+}
+
+/// One leg's knowledge of the other, and of what it sends in the other side's place.
+#[derive(Debug)]
+pub(super) struct Pair {
+    mate: Option<usize>,
+    anchor: Option<Anchor>,
+    /// Packets were held back: the numbering closes up behind them.
+    interrupted: bool,
+    /// Timestamp steps between two packets of speech, once seen.
+    pace: Option<u32>,
+    /// When the packet came whose timestamp is the newest.
+    newest_at: Instant,
+}
+
+/// How the present speaker's numbers become ours.
+#[derive(Debug, Clone, Copy)]
+struct Anchor {
+    ssrc: u32,
+    /// Numbers before this one have no place in our numbering.
+    first: SequenceNumber,
+    /// The newest that was seen, and its timestamp if it was speech.
+    newest: SequenceNumber,
+    spoken: Option<Timestamp>,
+    sequence_offset: u16,
+    timestamp_offset: u32,
+}
+
+impl Pair {
+    pub(super) fn new(now: Instant) -> Self {
+        Self { mate: None, anchor: None, interrupted: false, pace: None, newest_at: now }
+    }
+
+    pub(super) fn mate(&self) -> Option<usize> {
+        self.mate
+    }
+
+    /// What is sent changes.
+    pub(super) fn change(&mut self, before: &Sending, after: &Sending) {
+        if before.codec.rtp_clock_hz() != after.codec.rtp_clock_hz() {
+            // Old and new timestamps do not count the same.
+            self.anchor = None;
+            self.pace = None;
+        }
+    }
+
+    /// The timestamp that a packet sampled at `now` would carry.
+    pub(super) fn timestamp_at(&self, outgoing: &Outgoing, now: Instant) -> Timestamp {
+        outgoing.timestamp.plus(steps(self.newest_at, now, outgoing.clock_hz()))
+    }
+
+    /// Our numbers for a packet; none if it is older than anything that has a number.
+    fn number(
+        &mut self,
+        outgoing: &mut Outgoing,
+        passed: &Passed,
+        now: Instant,
+    ) -> Option<(SequenceNumber, Timestamp)> {
+        let header = passed.header;
+        let present = self.anchor.filter(|anchor| anchor.ssrc == header.ssrc && !passed.restarted);
+        let mut anchor = match present {
+            Some(mut anchor) => {
+                if self.interrupted && header.sequence.is_after(anchor.newest) {
+                    anchor.first = header.sequence;
+                    anchor.sequence_offset = outgoing.sequence.0.wrapping_sub(header.sequence.0);
+                    anchor.spoken = None;
+                    self.interrupted = false;
+                    outgoing.marker = true;
+                }
+                anchor
+            }
+            None => self.join(outgoing, &header, now),
+        };
+        if header.sequence.since(anchor.first) < 0 {
+            return None;
+        }
+        let sequence = SequenceNumber(header.sequence.0.wrapping_add(anchor.sequence_offset));
+        let timestamp = header.timestamp.plus(anchor.timestamp_offset);
+        // Reordered packets have their number by the offset; only the newest move anything.
+        if sequence.since(outgoing.sequence) >= 0 {
+            if let Payload::Audio(codec) = passed.payload {
+                let follows = header.sequence == anchor.newest.next();
+                if let Some(spoken) = anchor.spoken.filter(|_| follows) {
+                    let step = header.timestamp.since(spoken);
+                    let longest = codec.rtp_clock_hz() / 1000 * PACKET_MAX_MS;
+                    self.pace = u32::try_from(step)
+                        .ok()
+                        .filter(|step| (1..=longest).contains(step))
+                        .or(self.pace);
+                }
+                anchor.spoken = Some(header.timestamp);
+                outgoing.timestamp = timestamp;
+                self.newest_at = now;
+            } else {
+                anchor.spoken = None;
+            }
+            anchor.newest = header.sequence;
+            outgoing.sequence = sequence.next();
+            if header.sequence.0.wrapping_sub(anchor.first.0) > 2 * REORDERED_MAX {
+                anchor.first = SequenceNumber(header.sequence.0.wrapping_sub(REORDERED_MAX));
+            }
+        }
+        self.anchor = Some(anchor);
+        Some((sequence, timestamp))
+    }
+
+    /// Another speaker: it goes on where the one before has ended, in whole packets of its pace.
+    fn join(&mut self, outgoing: &mut Outgoing, header: &RtpHeader, now: Instant) -> Anchor {
+        let timestamp = if outgoing.has_sent() {
+            let pace = self.pace.unwrap_or_else(|| outgoing.packet_steps()).max(1);
+            let passed = steps(self.newest_at, now, outgoing.clock_hz());
+            // Packets come with jitter and are looked at once a tick: the nearest whole number.
+            let packets = (passed.saturating_add(pace / 2) / pace).max(1);
+            outgoing.timestamp.plus(packets.wrapping_mul(pace))
+        } else {
+            outgoing.timestamp
+        };
+        self.interrupted = false;
+        outgoing.marker = true;
+        outgoing.timestamp = timestamp;
+        self.newest_at = now;
+        Anchor {
+            ssrc: header.ssrc,
+            first: header.sequence,
+            newest: SequenceNumber(header.sequence.0.wrapping_sub(1)),
+            spoken: None,
+            sequence_offset: outgoing.sequence.0.wrapping_sub(header.sequence.0),
+            timestamp_offset: timestamp.0.wrapping_sub(header.timestamp.0),
+        }
+    }
+}
+
+impl Leg {
+    /// Joins a leg of a pair with the other one, or parts them.
+    pub(crate) fn set_mate(&mut self, mate: Option<usize>) {
+        if let Joint::Pair(pair) = &mut self.joint {
+            pair.mate = mate;
+        }
+    }
+
+    /// The other leg of the pair, by its place on the worker.
+    pub(crate) fn mate(&self) -> Option<usize> {
+        match &self.joint {
+            Joint::Pair(pair) => pair.mate(),
+            Joint::Timeslot(_) => None,
+        }
+    }
+
+    /// Sends on what the other leg of the pair has accepted; `bytes` is the whole datagram.
+    pub(crate) fn relay(
+        &mut self,
+        passed: &Passed,
+        bytes: &mut [u8],
+        around: &mut Surroundings<'_>,
+    ) -> Verdict {
+        let destination = self.destination();
+        let payload_type = self.payload_type_of(passed.payload);
+        let Joint::Pair(pair) = &mut self.joint else { return Verdict::Consumed };
+        let dropped = &mut *around.counters;
+        let (to, payload_type) = match (destination, payload_type) {
+            _ if passed.on_hold || !self.direction.send => {
+                dropped.dropped_on_hold += 1;
+                pair.interrupted = true;
+                return Verdict::Consumed;
+            }
+            (None, _) => {
+                dropped.dropped_nowhere += 1;
+                pair.interrupted = true;
+                return Verdict::Consumed;
+            }
+            (_, None) => {
+                dropped.dropped_untranslated += 1;
+                pair.interrupted = true;
+                return Verdict::Consumed;
+            }
+            (Some(to), Some(payload_type)) => (to, payload_type),
+        };
+        let outgoing = &mut self.outgoing;
+        let Some((sequence, timestamp)) = pair.number(outgoing, passed, around.now) else {
+            around.counters.dropped_late += 1;
+            return Verdict::Consumed;
+        };
+        // An event's marker is its own; the beginning of speech waits for speech.
+        let begins =
+            matches!(passed.payload, Payload::Audio(_)) && std::mem::take(&mut outgoing.marker);
+        let header =
+            outgoing.header(passed.header.marker || begins, payload_type, sequence, timestamp);
+        if header.rewrite(bytes).is_err() {
+            return Verdict::Consumed;
+        }
+        outgoing.packet_sent(passed.payload_octets);
+        around.counters.packets_sent += 1;
+        around.counters.octets_sent += passed.payload_octets as u64;
+        Verdict::Forward { port: self.ports.rtp, to, len: bytes.len() }
+    }
+
+    /// The payload type by which our side takes a payload, if it does.
+    fn payload_type_of(&self, payload: Payload) -> Option<u8> {
+        let sending = &self.outgoing.sending;
+        match payload {
+            Payload::Audio(codec) => {
+                codec.same_encoding(&sending.codec).then_some(sending.payload_type)
+            }
+            Payload::TelephoneEvent { clock_hz } => {
+                sending.telephone_event.filter(|_| clock_hz == sending.codec.rtp_clock_hz())
+            }
+            // RFC 3389 §4: agreed on for both ways at once.
+            Payload::ComfortNoise => self.incoming.comfort_noise(),
+        }
+    }
+}
+
+/// Timestamp steps from `then` to `now`.
+fn steps(then: Instant, now: Instant, clock_hz: u32) -> u32 {
+    // A day of silence is as good as any longer one.
+    let span = now.saturating_duration_since(then).min(Duration::from_secs(86_400));
+    (span.as_micros() * u128::from(clock_hz) / 1_000_000) as u32
+}
