@@ -1,0 +1,278 @@
+//! What the XDP program knows of each RTP port, in memory it shares with us.
+
+use std::io;
+use std::net::{IpAddr, SocketAddr, SocketAddrV4};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::ptr::{self, NonNull};
+use std::sync::atomic::{AtomicU8, AtomicU16, AtomicU32, AtomicU64, Ordering};
+
+use crate::bpf::{Map, MapKind};
+
+/// What shall be done with the packets for a port.
+pub(crate) mod action {
+    /// The kernel has them.
+    pub(crate) const PASS: u32 = 0;
+    /// A worker has them.
+    pub(crate) const STEER: u32 = 1;
+    /// The program itself sends them on; what it does not understand goes to the worker.
+    pub(crate) const RELAY: u32 = 2;
+}
+
+/// A port. Written here, read by the program; the counters the other way round.
+///
+/// Addresses, ports and SSRC are in network order.
+#[derive(Debug)]
+#[repr(C)]
+pub(crate) struct Entry {
+    pub(crate) action: AtomicU32,
+    /// Whose the port is.
+    pub(crate) worker: AtomicU32,
+    /// 4 or 6.
+    pub(crate) version: AtomicU32,
+    /// The local address; of IPv4 only the first word.
+    pub(crate) local: [AtomicU32; 4],
+
+    // From here on for a relay.
+    /// The only one that is relayed.
+    pub(crate) peer: AtomicU32,
+    pub(crate) peer_port: AtomicU16,
+    pub(crate) payload_type_in: AtomicU8,
+    pub(crate) payload_type_out: AtomicU8,
+    pub(crate) ssrc_in: AtomicU32,
+    pub(crate) ssrc_out: AtomicU32,
+    /// Added to the timestamp, in our order.
+    pub(crate) timestamp_offset: AtomicU32,
+    /// Added to the sequence number, in our order.
+    pub(crate) sequence_offset: AtomicU16,
+    /// 1 if the checksums that come are whole, so that they can be mended.
+    pub(crate) whole_checksums: AtomicU16,
+    /// Addresses and ports of the packet as it goes out.
+    pub(crate) source: AtomicU32,
+    pub(crate) destination: AtomicU32,
+    pub(crate) source_port: AtomicU16,
+    pub(crate) destination_port: AtomicU16,
+    /// Destination and source of the Ethernet frame.
+    pub(crate) ethernet: [AtomicU32; 3],
+    /// The first two octets of the IP header: version, length, and traffic class.
+    pub(crate) ip_begin: AtomicU16,
+    _pad: AtomicU16,
+    /// Sum of the IP header's constant words, as they are in memory.
+    pub(crate) ip_sum: AtomicU32,
+
+    // Counted by the program.
+    /// The newest sequence number that was given, in our order.
+    pub(crate) sequence: AtomicU32,
+    /// Its timestamp, in our order.
+    pub(crate) timestamp: AtomicU32,
+    _pad_2: AtomicU32,
+    pub(crate) packets: AtomicU64,
+    /// Of payload.
+    pub(crate) octets: AtomicU64,
+}
+
+/// Octets of an entry.
+pub(crate) const ENTRY_OCTETS: usize = size_of::<Entry>();
+const _: () = assert!(ENTRY_OCTETS.is_multiple_of(8));
+
+/// How the program itself relays the packets of a port, and out of which port.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Relay {
+    /// Who is relayed; anybody else's packets go to the worker.
+    pub peer: SocketAddrV4,
+    /// The payload type that is relayed, and what it becomes.
+    pub payload_type: (u8, u8),
+    /// The stream that is relayed, and the name it gets.
+    pub ssrc: (u32, u32),
+    /// Added to each sequence number.
+    pub sequence_offset: u16,
+    /// Added to each timestamp.
+    pub timestamp_offset: u32,
+    /// The newest sequence number given so far, and its timestamp.
+    pub newest: (u16, u32),
+    /// Whether the peer's UDP checksums are whole; if not, packets go out without.
+    pub whole_checksums: bool,
+    /// The port they leave by.
+    pub source: SocketAddrV4,
+    /// Where they go.
+    pub destination: SocketAddrV4,
+    /// Ethernet addresses of the frame: destination, source.
+    pub ethernet: [[u8; 6]; 2],
+    /// The traffic class of the packets that go out.
+    pub traffic_class: u8,
+}
+
+/// What the program has relayed from a port since it was told to.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Relayed {
+    /// Packets.
+    pub packets: u64,
+    /// Octets of payload.
+    pub octets: u64,
+    /// The newest sequence number that was given.
+    pub sequence: u16,
+    /// Its timestamp.
+    pub timestamp: u32,
+}
+
+/// The ports of a range.
+#[derive(Debug)]
+pub struct PortTable {
+    map: Map,
+    entries: NonNull<Entry>,
+    first: u16,
+    count: u32,
+}
+
+// SAFETY: the memory belongs to the map for as long as this lives, and has atomic fields only.
+unsafe impl Send for PortTable {}
+// SAFETY: as above.
+unsafe impl Sync for PortTable {}
+
+impl PortTable {
+    pub(crate) fn new(first: u16, last: u16) -> io::Result<Self> {
+        let count = u32::from(last.saturating_sub(first)) + 1;
+        let map = Map::new(MapKind::Array, "rtp_ports", ENTRY_OCTETS, count, true)?;
+        // SAFETY: a new shared mapping of the map's memory.
+        let start = unsafe {
+            libc::mmap(
+                ptr::null_mut(),
+                mapped_octets(count),
+                libc::PROT_READ | libc::PROT_WRITE,
+                libc::MAP_SHARED,
+                map.as_fd().as_raw_fd(),
+                0,
+            )
+        };
+        if start == libc::MAP_FAILED {
+            return Err(io::Error::last_os_error());
+        }
+        let entries = NonNull::new(start.cast()).ok_or_else(io::Error::last_os_error)?;
+        Ok(Self { map, entries, first, count })
+    }
+
+    pub(crate) fn map(&self) -> BorrowedFd<'_> {
+        self.map.as_fd()
+    }
+
+    pub(crate) fn first(&self) -> u16 {
+        self.first
+    }
+
+    pub(crate) fn count(&self) -> u32 {
+        self.count
+    }
+
+    /// Gives the packets for `local` to a worker; false if the port is not of the range.
+    pub fn steer(&self, local: SocketAddr, worker: u32) -> bool {
+        let Some(entry) = self.entry(local.port()) else { return false };
+        entry.action.store(action::PASS, Ordering::Release);
+        let words = match local.ip() {
+            IpAddr::V4(v4) => [u32::from_ne_bytes(v4.octets()), 0, 0, 0],
+            IpAddr::V6(v6) => {
+                let octets = v6.octets();
+                std::array::from_fn(|word| {
+                    u32::from_ne_bytes(std::array::from_fn(|octet| octets[4 * word + octet]))
+                })
+            }
+        };
+        for (to, word) in entry.local.iter().zip(words) {
+            to.store(word, Ordering::Relaxed);
+        }
+        entry.version.store(if local.is_ipv4() { 4 } else { 6 }, Ordering::Relaxed);
+        entry.worker.store(worker, Ordering::Relaxed);
+        entry.action.store(action::STEER, Ordering::Release);
+        true
+    }
+
+    /// Leaves the packets for a port to the kernel.
+    pub fn pass(&self, port: u16) {
+        if let Some(entry) = self.entry(port) {
+            entry.action.store(action::PASS, Ordering::Release);
+        }
+    }
+
+    /// Has the program relay what comes to a port that is steered. Its counters begin anew.
+    ///
+    /// The program may still be at work with an earlier relay of the same port: between
+    /// [`PortTable::recall`] and here a tick must have gone by.
+    pub fn relay(&self, port: u16, relay: &Relay) {
+        let Some(entry) = self.entry(port) else { return };
+        let order = Ordering::Relaxed;
+        entry.peer.store(word(*relay.peer.ip()), order);
+        entry.peer_port.store(relay.peer.port().to_be(), order);
+        entry.payload_type_in.store(relay.payload_type.0, order);
+        entry.payload_type_out.store(relay.payload_type.1, order);
+        entry.ssrc_in.store(relay.ssrc.0.to_be(), order);
+        entry.ssrc_out.store(relay.ssrc.1.to_be(), order);
+        entry.timestamp_offset.store(relay.timestamp_offset, order);
+        entry.sequence_offset.store(relay.sequence_offset, order);
+        entry.whole_checksums.store(relay.whole_checksums.into(), order);
+        entry.source.store(word(*relay.source.ip()), order);
+        entry.destination.store(word(*relay.destination.ip()), order);
+        entry.source_port.store(relay.source.port().to_be(), order);
+        entry.destination_port.store(relay.destination.port().to_be(), order);
+        let octets = relay.ethernet.as_flattened();
+        for (number, to) in entry.ethernet.iter().enumerate() {
+            let four = std::array::from_fn(|octet| octets[4 * number + octet]);
+            to.store(u32::from_ne_bytes(four), order);
+        }
+        let begin = u16::from_ne_bytes([0x45, relay.traffic_class]);
+        entry.ip_begin.store(begin, order);
+        entry.ip_sum.store(constant_sum(begin, relay), order);
+        entry.sequence.store(relay.newest.0.into(), order);
+        entry.timestamp.store(relay.newest.1, order);
+        entry.packets.store(0, order);
+        entry.octets.store(0, order);
+        entry.action.store(action::RELAY, Ordering::Release);
+    }
+
+    /// Brings the packets of a relayed port back to the worker. The program may be at work on one
+    /// more packet: what [`PortTable::relayed`] says is final a tick later.
+    pub fn recall(&self, port: u16) {
+        if let Some(entry) = self.entry(port) {
+            entry.action.store(action::STEER, Ordering::Release);
+        }
+    }
+
+    /// What the program has relayed.
+    pub fn relayed(&self, port: u16) -> Relayed {
+        let Some(entry) = self.entry(port) else { return Relayed::default() };
+        Relayed {
+            packets: entry.packets.load(Ordering::Acquire),
+            octets: entry.octets.load(Ordering::Relaxed),
+            sequence: entry.sequence.load(Ordering::Relaxed) as u16,
+            timestamp: entry.timestamp.load(Ordering::Relaxed),
+        }
+    }
+
+    fn entry(&self, port: u16) -> Option<&Entry> {
+        let index = u32::from(port.checked_sub(self.first)?);
+        // SAFETY: the mapping has `count` entries, which live as long as `self`; the kernel writes
+        // them too, and all fields are atomic.
+        (index < self.count).then(|| unsafe { self.entries.add(index as usize).as_ref() })
+    }
+}
+
+impl Drop for PortTable {
+    fn drop(&mut self) {
+        // SAFETY: the mapping made in `new`, unmapped once.
+        unsafe { libc::munmap(self.entries.as_ptr().cast(), mapped_octets(self.count)) };
+    }
+}
+
+fn mapped_octets(count: u32) -> usize {
+    (count as usize * ENTRY_OCTETS).next_multiple_of(4096)
+}
+
+fn word(ip: std::net::Ipv4Addr) -> u32 {
+    u32::from_ne_bytes(ip.octets())
+}
+
+/// What of the IP header is the same in every packet: identification 0, do not fragment, 64 hops,
+/// UDP (RFC 791 §3.1, RFC 6864 §4.1).
+fn constant_sum(begin: u16, relay: &Relay) -> u32 {
+    let addresses = [*relay.source.ip(), *relay.destination.ip()].map(|ip| ip.octets());
+    let words = addresses.as_flattened().chunks_exact(2).map(|two| [two[0], two[1]]);
+    let fixed = [[0x40, 0x00], [64, 17]];
+    u32::from(begin) + words.chain(fixed).map(|two| u32::from(u16::from_ne_bytes(two))).sum::<u32>()
+}
