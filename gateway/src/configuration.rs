@@ -150,6 +150,8 @@ pub enum BackEnd {
     /// The best that works here.
     #[default]
     Auto,
+    /// Past the kernel by AF_XDP.
+    AfXdp,
     /// io_uring.
     IoUring,
     /// epoll through mio.

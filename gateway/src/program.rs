@@ -200,6 +200,7 @@ fn start_media(configuration: &Configuration) -> Result<Media, MediaError> {
         cores: rtp.workers.clone(),
         backend: match rtp.back_end {
             BackEnd::Auto => None,
+            BackEnd::AfXdp => Some(Backend::AfXdp),
             BackEnd::IoUring => Some(Backend::IoUring),
             BackEnd::Mio => Some(Backend::Mio),
         },

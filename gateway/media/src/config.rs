@@ -16,6 +16,10 @@ pub struct MediaConfig {
     pub cores: Vec<usize>,
     /// The packet back end; none: the best this host allows.
     pub backend: Option<Backend>,
+    /// The network device that RTP comes by, to be taken past the kernel; none: it is not.
+    pub device: Option<String>,
+    /// Where the XDP program shall be; none: in the driver if it lets it, else behind it.
+    pub xdp_mode: Option<trunkline_xdp::Mode>,
     /// RTP and RTCP ports, in pairs of an even port and the next.
     pub rtp_ports: RangeInclusive<u16>,
     /// How often a worker serves its legs.
@@ -43,6 +47,8 @@ impl Default for MediaConfig {
         Self {
             cores: Vec::new(),
             backend: None,
+            device: None,
+            xdp_mode: None,
             rtp_ports: 20_000..=29_999,
             tick: Duration::from_millis(5),
             realtime_priority: Some(50),

@@ -103,6 +103,10 @@ counters! {
     dropped_untranslated,
     /// Dropped: longer than any packet a leg can have.
     dropped_oversized,
+    /// Received past the kernel.
+    received_fast,
+    /// Sent past the kernel.
+    sent_fast,
     /// Packets the kernel refused to send, or for which there was no room.
     send_failed,
     /// Receive errors, and times the receive buffers ran out.

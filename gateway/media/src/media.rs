@@ -16,7 +16,7 @@ use crate::counters::MediaCounters;
 use crate::error::MediaError;
 use crate::event::{LegId, MediaEvent};
 use crate::leg::{Events, Leg, LegSettings};
-use crate::packet_io::{Backend, probe};
+use crate::packet_io::{Backend, Host, Opening, choose};
 use crate::ports::{PortPair, PortRange};
 use crate::spec::{RtpLegSpec, RtpLegUpdate, check_pair, check_receiving, check_sending};
 use crate::timeslot::TimeslotEnd;
@@ -81,13 +81,20 @@ impl Media {
     /// A setting that cannot be used, or a worker that cannot start.
     pub fn start(config: MediaConfig) -> Result<Self, MediaError> {
         config.check()?;
-        let choice = probe(config.backend);
-        tracing::info!(backend = %choice.backend, reason = %choice.reason, "packet back end chosen");
         let cores = if config.cores.is_empty() {
             available_cores().map_err(|source| MediaError::Cores { source })?
         } else {
             config.cores.clone()
         };
+        let host = Host {
+            device: config.device.clone(),
+            xdp_mode: config.xdp_mode,
+            rtp_ports: config.rtp_ports.clone(),
+            workers: cores.len(),
+            dscp: config.dscp,
+        };
+        let (choice, openings) = choose(config.backend, &host)?;
+        tracing::info!(backend = %choice.backend, reason = %choice.reason, "packet back end chosen");
         let (sender, receiver) = mpsc::channel(EVENTS);
         let mut media = Self {
             backend: choice.backend,
@@ -97,8 +104,8 @@ impl Media {
             events: Mutex::new(Some(receiver)),
             config,
         };
-        for (number, core) in cores.into_iter().enumerate() {
-            let running = media.start_worker(number, core, sender.clone())?;
+        for (number, (core, opening)) in cores.into_iter().zip(openings).enumerate() {
+            let running = media.start_worker(number, core, opening, sender.clone())?;
             media.workers.push(running);
         }
         Ok(media)
@@ -206,13 +213,13 @@ impl Media {
         &self,
         number: usize,
         core: usize,
+        opening: Opening,
         events: mpsc::Sender<MediaEvent>,
     ) -> Result<Running, MediaError> {
         let legs_max = self.config.legs_per_worker_max;
         let settings = WorkerSettings {
             number,
             core,
-            backend: self.backend,
             realtime_priority: self.config.realtime_priority,
             tick: self.config.tick,
             legs_max,
@@ -223,7 +230,7 @@ impl Media {
         let thread = std::thread::Builder::new()
             .name(format!("media-{number}"))
             .spawn(move || {
-                match Worker::new(&settings, theirs, Events::new(events, legs_max)) {
+                match Worker::new(&settings, theirs, Events::new(events, legs_max), opening) {
                     Ok(mut worker) => {
                         // The starter waits for this; it cannot be gone.
                         let _ = ready.send(Ok(()));

@@ -4,17 +4,20 @@
 //! queue of a network card) and its buffers; a packet is seen in place, in the back end's own
 //! memory, and may be sent on from there.
 
+mod af_xdp;
+mod choice;
 mod io_uring;
 mod mio;
 mod sockaddr;
 
+pub use self::af_xdp::{AfXdp, FastPath};
+pub use self::choice::{Choice, Host, Opening, choose, probe};
 pub use self::io_uring::IoUring;
 pub use self::mio::Mio;
 
 use std::fmt;
 use std::io;
-use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
-use std::time::{Duration, Instant};
+use std::net::{SocketAddr, UdpSocket};
 
 /// A port of a worker: what a packet came in by or goes out by.
 ///
@@ -91,11 +94,17 @@ pub struct IoCounts {
     pub oversized: u64,
     /// Errors of the receiving side, and times it ran out of buffers.
     pub receive_failed: u64,
+    /// Of the received ones, those that came past the kernel.
+    pub received_fast: u64,
+    /// Of the sent ones, those that went past the kernel.
+    pub sent_fast: u64,
 }
 
-/// The back ends there are.
+/// The back ends there are, the best first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Backend {
+    /// Past the kernel: an XDP program steers the packets of our ports to AF_XDP sockets.
+    AfXdp,
     /// One io_uring a worker: multishot receive, provided buffers, batched sends.
     IoUring,
     /// Non-blocking sockets behind epoll; works everywhere.
@@ -105,78 +114,9 @@ pub enum Backend {
 impl fmt::Display for Backend {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
+            Self::AfXdp => "af_xdp",
             Self::IoUring => "io_uring",
             Self::Mio => "mio",
         })
     }
-}
-
-/// A back end that was tried, and why it was taken.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Choice {
-    /// The back end.
-    pub backend: Backend,
-    /// For the log: why this one, and what stands against a better one.
-    pub reason: String,
-}
-
-/// Finds the best back end this host allows by trying it, unless one is `forced`.
-pub fn probe(forced: Option<Backend>) -> Choice {
-    if let Some(backend) = forced {
-        return Choice { backend, reason: "forced by configuration".to_owned() };
-    }
-    // On a thread of its own: the kernel interrupts the thread of a ring once more after the ring
-    // is closed, and that shall not be a system call of the caller.
-    let trial = std::thread::Builder::new()
-        .name("io-uring-probe".to_owned())
-        .spawn(|| IoUring::new(16).and_then(|mut ring| carries_a_packet(&mut ring)))
-        .and_then(|thread| {
-            thread.join().unwrap_or_else(|_| Err(io::Error::other("the trial failed")))
-        });
-    match trial {
-        Ok(()) => Choice {
-            backend: Backend::IoUring,
-            reason: "io_uring carried a test packet with multishot receive".to_owned(),
-        },
-        Err(error) => Choice {
-            backend: Backend::Mio,
-            reason: format!(
-                "io_uring cannot be used: {error}; it needs Linux 6.1 and \
-                 kernel.io_uring_disabled=0, and no seccomp filter against it"
-            ),
-        },
-    }
-}
-
-/// Makes a back end for the calling thread.
-///
-/// # Errors
-/// What the kernel says.
-pub fn open(backend: Backend) -> io::Result<Box<dyn PacketIo>> {
-    Ok(match backend {
-        Backend::IoUring => Box::new(IoUring::new(io_uring::BUFFERS)?),
-        Backend::Mio => Box::new(Mio::new()?),
-    })
-}
-
-/// One packet through the loopback, received and sent by the back end.
-fn carries_a_packet(io: &mut dyn PacketIo) -> io::Result<()> {
-    let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))?;
-    socket.set_nonblocking(true)?;
-    let to = socket.local_addr()?;
-    let port = io.open_port(socket)?;
-    io.send(port, to, b"trunkline");
-    io.flush();
-    let deadline = Instant::now() + Duration::from_millis(200);
-    let mut arrived = false;
-    while !arrived && Instant::now() < deadline {
-        io.receive(&mut |_, from, bytes| {
-            arrived |= from == to && bytes == b"trunkline";
-            Verdict::Consumed
-        });
-        std::thread::yield_now();
-    }
-    io.close_port(port);
-    io.flush();
-    if arrived { Ok(()) } else { Err(io::Error::other("the test packet did not come back")) }
 }

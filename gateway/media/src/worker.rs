@@ -21,7 +21,7 @@ use crate::counters::{Board, WorkerCounters};
 use crate::error::MediaError;
 use crate::event::{LegId, MediaEventKind};
 use crate::leg::{Channel, Events, Leg, Ports, Surroundings};
-use crate::packet_io::{self, Backend, PacketIo, PortIndex, Verdict};
+use crate::packet_io::{Opening, PacketIo, PortIndex, Verdict};
 use crate::spec::RtpLegUpdate;
 use ticker::Ticker;
 
@@ -75,7 +75,6 @@ impl Link {
 pub(crate) struct WorkerSettings {
     pub(crate) number: usize,
     pub(crate) core: usize,
-    pub(crate) backend: Backend,
     pub(crate) realtime_priority: Option<u8>,
     pub(crate) tick: Duration,
     pub(crate) legs_max: usize,
@@ -102,12 +101,13 @@ impl Worker {
         settings: &WorkerSettings,
         link: Arc<Link>,
         events: Events,
+        opening: Opening,
     ) -> Result<Self, MediaError> {
-        let WorkerSettings { number: worker, core, backend, .. } = *settings;
+        let WorkerSettings { number: worker, core, .. } = *settings;
         let standing = thread::settle(core, settings.realtime_priority)
             .map_err(|source| MediaError::Worker { worker, core, source })?;
-        let io =
-            packet_io::open(backend).map_err(|source| MediaError::Backend { backend, source })?;
+        let backend = opening.backend();
+        let io = opening.open().map_err(|source| MediaError::Backend { backend, source })?;
         tracing::info!(
             worker,
             core,
@@ -324,6 +324,8 @@ impl Worker {
         self.counters.dropped_oversized = io.oversized;
         self.counters.send_failed = io.send_failed;
         self.counters.receive_failed = io.receive_failed;
+        self.counters.received_fast = io.received_fast;
+        self.counters.sent_fast = io.sent_fast;
         self.link.board.publish(&self.counters);
     }
 }

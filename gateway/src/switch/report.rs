@@ -68,6 +68,7 @@ fn media(switch: &Switch) -> MediaStatus {
     let bounds = TICK_LATENESS_BOUNDS_US.iter().map(|bound| Some(*bound)).chain([None]);
     MediaStatus {
         back_end: match media.backend() {
+            trunkline_media::packet_io::Backend::AfXdp => "af_xdp",
             trunkline_media::packet_io::Backend::IoUring => "io_uring",
             trunkline_media::packet_io::Backend::Mio => "mio",
         },
@@ -79,6 +80,8 @@ fn media(switch: &Switch) -> MediaStatus {
             ("octets_sent", total.octets_sent),
             ("rtcp_received", total.rtcp_received),
             ("rtcp_sent", total.rtcp_sent),
+            ("received_fast", total.received_fast),
+            ("sent_fast", total.sent_fast),
             ("send_failed", total.send_failed),
             ("receive_failed", total.receive_failed),
             ("concealed_samples", total.concealed_samples),
@@ -102,6 +105,8 @@ fn media(switch: &Switch) -> MediaStatus {
             ("overwritten", total.dropped_overwritten),
             ("too_long", total.dropped_too_long),
             ("on_hold", total.dropped_on_hold),
+            ("nowhere", total.dropped_nowhere),
+            ("untranslated", total.dropped_untranslated),
             ("oversized", total.dropped_oversized),
             ("playout", total.playout_discarded),
         ]),
