@@ -86,6 +86,12 @@ pub struct Rtp {
     /// Packet back end; `auto` takes the best that works.
     #[serde(default)]
     pub back_end: BackEnd,
+    /// The network device that `af_xdp` takes past the kernel; none: the one that has `address`.
+    #[serde(default)]
+    pub device: Option<String>,
+    /// Where `af_xdp` puts its program on the device.
+    #[serde(default)]
+    pub xdp: Xdp,
     /// Cores that a media worker is pinned to; empty for one worker on every core.
     #[serde(default)]
     pub workers: Vec<usize>,
@@ -156,6 +162,19 @@ pub enum BackEnd {
     IoUring,
     /// epoll through mio.
     Mio,
+}
+
+/// Where `af_xdp` puts its program on the device.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Xdp {
+    /// In the driver if it lets it, else behind it.
+    #[default]
+    Auto,
+    /// In the driver.
+    Native,
+    /// Behind the driver: slower, but no driver can get it wrong.
+    Generic,
 }
 
 /// A codec by its name.

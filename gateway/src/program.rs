@@ -14,8 +14,10 @@ use trunkline_program::signal::{Request, Signals};
 use trunkline_rtp::codec::Codec;
 use trunkline_rtp::playout::PlayoutConfig;
 use trunkline_sip::{Endpoint, EndpointConfig, SipError};
+use trunkline_xdp::Mode;
+use trunkline_xdp::network::Network;
 
-use crate::configuration::{BackEnd, CodecName, Configuration};
+use crate::configuration::{BackEnd, CodecName, Configuration, Rtp, Xdp};
 use crate::http;
 use crate::journal::Journal;
 use crate::switch::Switch;
@@ -204,10 +206,28 @@ fn start_media(configuration: &Configuration) -> Result<Media, MediaError> {
             BackEnd::IoUring => Some(Backend::IoUring),
             BackEnd::Mio => Some(Backend::Mio),
         },
+        device: rtp_device(rtp),
+        xdp_mode: match rtp.xdp {
+            Xdp::Auto => None,
+            Xdp::Native => Some(Mode::Native),
+            Xdp::Generic => Some(Mode::Generic),
+        },
         rtp_ports: rtp.ports.first..=rtp.ports.last,
         rtp_timeout: Duration::from_secs(rtp.timeout_s),
         playout: PlayoutConfig { start_margin: START_MARGIN_SAMPLES, ..PlayoutConfig::default() },
         ..MediaConfig::default()
+    })
+}
+
+/// The device that RTP comes by.
+fn rtp_device(rtp: &Rtp) -> Option<String> {
+    if rtp.device.is_some() {
+        return rtp.device.clone();
+    }
+    let found = Network::open().and_then(|mut network| network.device_of(rtp.address));
+    found.unwrap_or_else(|error| {
+        tracing::warn!(%error, address = %rtp.address, "cannot learn which device has rtp.address");
+        None
     })
 }
 

@@ -15,6 +15,12 @@ pub enum XdpError {
         /// What the kernel says.
         source: io::Error,
     },
+    /// The device has no Ethernet frames, as the loopback.
+    #[error("{device} is no Ethernet: its packets stay with the kernel")]
+    NoEthernet {
+        /// The name.
+        device: String,
+    },
     /// The kernel refuses a map or the program.
     #[error("the kernel refuses {what}: {source}; it needs CAP_BPF and CAP_NET_ADMIN")]
     Program {
