@@ -16,22 +16,24 @@
 //! | [`clock`] | the kernel's clocks, and a real-time thread |
 //! | [`flood`] | a run, from start to figures |
 //! | [`report`] | the figures, as JSON and as a table |
+//! | [`descriptors`] | how many sockets a process may have |
 //! | [`bare_relay`] | the floor: what the kernel takes for a relay that does nothing |
+//! | [`media_relay`] | our own media plane as a relay |
 //! | [`rtpengine`] | calls through rtpengine, by its control protocol |
 
 pub mod bare_relay;
-
 pub mod call_list;
 pub mod clock;
 pub mod cpu;
+pub mod descriptors;
 mod error;
 pub mod flood;
 pub mod latency;
 pub mod ledger;
+pub mod media_relay;
 pub mod packet;
 pub mod report;
 pub mod rtpengine;
-
 pub mod schedule;
 pub mod wire;
 

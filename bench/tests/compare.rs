@@ -1,4 +1,4 @@
-//! The comparison itself, short, with the bare relay.
+//! The comparison itself, short, with the bare relay and our own.
 
 use std::process::Command;
 
@@ -22,7 +22,8 @@ fn a_short_comparison_writes_table_and_picture_and_leaves_nothing_behind() {
     }
     let out = tempfile::tempdir().unwrap();
     let process = Command::new(env!("CARGO_BIN_EXE_trunkline-bench-media"))
-        .args(["--short", "--seconds", "1", "--point", "5x50", "--relay", "bare", "--out"])
+        .args(["--short", "--seconds", "1", "--point", "5x50", "--relay", "bare", "--relay", "mio"])
+        .arg("--out")
         .arg(out.path())
         .stdout(std::process::Stdio::piped())
         .stderr(std::process::Stdio::piped())
@@ -34,10 +35,12 @@ fn a_short_comparison_writes_table_and_picture_and_leaves_nothing_behind() {
     assert!(outcome.status.success(), "{told}");
 
     let table = std::fs::read_to_string(out.path().join("RESULTS.md")).unwrap();
-    let row = table.lines().find(|line| line.starts_with("| bare socket relay |"));
-    let row: Vec<&str> = row.unwrap_or_else(|| panic!("{table}")).split('|').collect();
-    // Lost and faults.
-    assert_eq!((row[7].trim(), row[8].trim()), ("0", "0"), "{told}");
+    for relay in ["| bare socket relay |", "| Trunkline, mio |"] {
+        let row = table.lines().find(|line| line.starts_with(relay));
+        let row: Vec<&str> = row.unwrap_or_else(|| panic!("{table}")).split('|').collect();
+        // Lost and faults.
+        assert_eq!((row[7].trim(), row[8].trim()), ("0", "0"), "{told}");
+    }
     let picture = std::fs::read_to_string(out.path().join("media.svg")).unwrap();
     assert!(picture.contains("bare socket relay</text><rect"), "{picture}");
 

@@ -1,9 +1,10 @@
-//! The flooder against the bare relay, on loopback.
+//! The flooder against the bare relay and our own, on loopback.
 
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read};
 use std::process::{Child, Command, Stdio};
 
 use trunkline_bench::load::report::Report;
+use trunkline_media::packet_io::{Backend, probe};
 
 /// A relay that ends with the test.
 struct Relay {
@@ -13,9 +14,21 @@ struct Relay {
 
 impl Relay {
     fn start(calls: &str, first_port: &str) -> Self {
-        let mut process = Command::new(env!("CARGO_BIN_EXE_trunkline-bare-relay"))
+        Self::of(Command::new(env!("CARGO_BIN_EXE_trunkline-bare-relay")), calls, first_port)
+    }
+
+    /// Our media plane, as an ordinary thread: tests share their machine.
+    fn media(backend: Backend, calls: &str, first_port: &str) -> Self {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_trunkline-media-relay"));
+        command.args(["--backend", &backend.to_string(), "--priority", "0"]);
+        Self::of(command, calls, first_port)
+    }
+
+    fn of(mut command: Command, calls: &str, first_port: &str) -> Self {
+        let mut process = command
             .args(["--calls", calls, "--first-port", first_port])
             .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
             .spawn()
             .unwrap();
         let mut list = String::new();
@@ -58,6 +71,45 @@ fn ten_calls_through_the_bare_relay_arrive_whole_and_are_counted_exactly() {
     assert!(latency.p50_us > 0.0 && latency.p50_us < 1_000_000.0, "{report}");
     assert!(report.watched[0].cpu_ns > 0, "{report}");
     assert_eq!(report.watched[0].name, "trunkline-bare-");
+}
+
+#[test]
+fn ten_calls_through_our_own_relay_arrive_whole_in_one_stream_each() {
+    for (backend, first_port) in [(Backend::Mio, "21200"), (Backend::IoUring, "21300")] {
+        if backend != Backend::Mio && probe(None).backend != backend {
+            eprintln!("skipped: this host has no {backend}");
+            continue;
+        }
+        let mut relay = Relay::media(backend, "10", first_port);
+        let report = flood(&relay, &["--seconds", "1", "--warm-up-seconds", "0.2"]);
+        assert_eq!((report.sent, report.counts.received), (1000, 1000), "{backend}: {report}");
+        assert!(report.counts.clean(), "{backend}: {report}");
+        let mut kill = Command::new("kill");
+        assert!(kill.arg(relay.process.id().to_string()).status().unwrap().success());
+        assert!(relay.process.wait().unwrap().success());
+        let mut told = String::new();
+        relay.process.stderr.take().unwrap().read_to_string(&mut told).unwrap();
+        let sum = format!("trunkline-media-relay: {backend}: 1200 packets in, 1200 out\n");
+        assert_eq!(told, sum);
+    }
+}
+
+#[test]
+fn a_relay_that_cannot_run_says_why_in_its_last_line() {
+    for (arguments, reason) in [
+        (&["--calls", "1", "--address", "192.0.2.1"][..], "192.0.2.1"),
+        (&["--calls", "14000", "--addresses", "250"], "--calls: 14000"),
+        (&["--calls", "1", "--tick", "1s"], "tick"),
+    ] {
+        let outcome = Command::new(env!("CARGO_BIN_EXE_trunkline-media-relay"))
+            .args(arguments)
+            .output()
+            .unwrap();
+        assert!(!outcome.status.success() && outcome.stdout.is_empty());
+        let told = String::from_utf8_lossy(&outcome.stderr);
+        let last = told.lines().last().unwrap();
+        assert!(last.starts_with("trunkline-media-relay: ") && last.contains(reason), "{told}");
+    }
 }
 
 #[test]

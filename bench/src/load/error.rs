@@ -3,6 +3,8 @@
 use std::io;
 use std::path::PathBuf;
 
+use trunkline_media::MediaError;
+
 /// Why a load test or a part of it cannot run.
 #[derive(Debug, thiserror::Error)]
 pub enum LoadError {
@@ -45,6 +47,19 @@ pub enum LoadError {
         /// What to do about it, or nothing.
         hint: &'static str,
     },
+    /// Our media plane refused.
+    #[error("{error}{}", media_hint(.error))]
+    Media {
+        /// What it said.
+        #[from]
+        error: MediaError,
+    },
+    /// Legs did not come into service.
+    #[error("{failed} legs did not open: the kernel took no more sockets, or not in time")]
+    Legs {
+        /// How many.
+        failed: u64,
+    },
     /// rtpengine refused a request, or said what is not an answer.
     #[error("rtpengine, {request} of call {call}: {reason}")]
     Rtpengine {
@@ -66,5 +81,15 @@ impl LoadError {
     /// The error of the last system call of this thread.
     pub(crate) fn last(what: impl Into<String>) -> Self {
         Self::system(what, io::Error::last_os_error())
+    }
+}
+
+/// What to do about it, or nothing.
+fn media_hint(error: &MediaError) -> &'static str {
+    match error {
+        MediaError::Bind { source, .. } if source.raw_os_error() == Some(libc::EMFILE) => {
+            "; four descriptors a call are needed (ulimit -Hn)"
+        }
+        _ => "",
     }
 }

@@ -56,6 +56,8 @@ pub struct Counts {
     pub wrong_party: u64,
     /// With a wrong UDP checksum.
     pub wrong_checksum: u64,
+    /// Reports of the relay on its own streams (RTCP), which are no part of the load.
+    pub rtcp: u64,
 }
 
 impl Counts {
@@ -102,6 +104,10 @@ impl Ledger {
         }
         let arrived = match self.shape.read(arrival.packet) {
             Ok(arrived) => arrived,
+            Err(Fault::Rtcp) => {
+                self.counts.rtcp += 1;
+                return;
+            }
             Err(Fault::Header | Fault::PayloadType | Fault::Payload) => {
                 self.counts.wrong_payload += 1;
                 return;
@@ -245,6 +251,26 @@ mod tests {
         let (counts, _) = ledger.close();
         assert_eq!((counts.wrong_party, counts.wrong_source, counts.wrong_checksum), (1, 1, 1));
         assert_eq!(counts.received, 1);
+    }
+
+    #[test]
+    fn reports_of_the_relay_are_no_fault() {
+        let mut ledger = Ledger::new(SHAPE, list(), 3, 0);
+        for index in 0..3 {
+            enter(&mut ledger, index, |_| {});
+        }
+        // A sender report with a block (RFC 3550 §6.4.1), to the port above the party's.
+        let leg = list().leg(1);
+        let rtcp_port = std::net::SocketAddrV4::new(*leg.party.ip(), leg.party.port() + 1);
+        ledger.enter(&Arrival {
+            packet: &[&[0x81, 200, 0, 12][..], &[0; 48]].concat(),
+            from: leg.relay,
+            to: rtcp_port,
+            at_ns: 1500,
+            checksum_right: true,
+        });
+        let (counts, _) = ledger.close();
+        assert_eq!((counts.received, counts.rtcp, counts.faults()), (3, 1, 0));
     }
 
     #[test]

@@ -48,6 +48,8 @@ pub struct Arrived {
 /// Why a packet is not what was sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {
+    /// RTCP: a relay that is an end of its streams reports on them.
+    Rtcp,
     /// No RTP of version 2 without extension, padding or contributing sources.
     Header,
     /// Another payload type.
@@ -82,6 +84,14 @@ impl Shape {
     /// # Errors
     /// What is not as it was sent.
     pub fn read(&self, packet: &[u8]) -> Result<Arrived, Fault> {
+        // RFC 5761 §4; the load itself may have a payload type that looks so with a marker.
+        if let &[first, kind, ..] = packet
+            && first >> 6 == 2
+            && (192..=223).contains(&kind)
+            && kind & 0x7f != self.payload_type
+        {
+            return Err(Fault::Rtcp);
+        }
         let Some((header, payload)) = packet.split_first_chunk::<HEADER_OCTETS>() else {
             return Err(Fault::Header);
         };

@@ -192,6 +192,8 @@ impl Media {
 
     /// The counters as of the last tick.
     pub fn counters(&self) -> MediaCounters {
+        // Ports of closed legs are free, whether or not another leg has been opened since.
+        self.free_released();
         MediaCounters {
             workers: self.workers.iter().map(|worker| worker.link.board.read()).collect(),
             backend: self.backend,

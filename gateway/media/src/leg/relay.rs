@@ -19,6 +19,10 @@ use crate::spec::{Payload, Sending};
 /// reordered (RFC 3550 A.1: 100).
 const REORDERED_MAX: u16 = 128;
 
+/// How far ahead a packet can be and still go on in the same numbering; reception takes it for a
+/// new one from there on (RFC 3550 A.1).
+const AHEAD_MAX: u16 = 3000;
+
 /// Longest packet by which the pace of a stream is believed, in milliseconds.
 const PACKET_MAX_MS: u32 = 120;
 
@@ -41,8 +45,6 @@ pub(crate) struct Passed {
 pub(super) struct Pair {
     mate: Option<usize>,
     anchor: Option<Anchor>,
-    /// Packets were held back: the numbering closes up behind them.
-    interrupted: bool,
     /// Timestamp steps between two packets of speech, once seen.
     pace: Option<u32>,
     /// When the packet came whose timestamp is the newest.
@@ -64,7 +66,7 @@ struct Anchor {
 
 impl Pair {
     pub(super) fn new(now: Instant) -> Self {
-        Self { mate: None, anchor: None, interrupted: false, pace: None, newest_at: now }
+        Self { mate: None, anchor: None, pace: None, newest_at: now }
     }
 
     pub(super) fn mate(&self) -> Option<usize> {
@@ -85,6 +87,36 @@ impl Pair {
         outgoing.timestamp.plus(steps(self.newest_at, now, outgoing.clock_hz()))
     }
 
+    /// The present numbering, if a packet belongs to it.
+    fn present(&self, passed: &Passed) -> Option<Anchor> {
+        let RtpHeader { ssrc, sequence, .. } = passed.header;
+        let span = -i32::from(REORDERED_MAX)..i32::from(AHEAD_MAX);
+        self.anchor.filter(|anchor| {
+            anchor.ssrc == ssrc
+                && !passed.restarted
+                && span.contains(&sequence.since(anchor.newest).into())
+        })
+    }
+
+    /// A packet does not go out: our numbers close up behind it, so that nobody misses it.
+    fn hold_back(&mut self, outgoing: &mut Outgoing, passed: &Passed) {
+        let sequence = passed.header.sequence;
+        self.anchor = self.present(passed).map(|anchor| {
+            if !sequence.is_after(anchor.newest) {
+                return anchor;
+            }
+            let first = sequence.next();
+            Anchor {
+                first,
+                newest: sequence,
+                spoken: None,
+                sequence_offset: outgoing.sequence.0.wrapping_sub(first.0),
+                ..anchor
+            }
+        });
+        outgoing.marker = true;
+    }
+
     /// Our numbers for a packet; none if it is older than anything that has a number.
     fn number(
         &mut self,
@@ -93,18 +125,8 @@ impl Pair {
         now: Instant,
     ) -> Option<(SequenceNumber, Timestamp)> {
         let header = passed.header;
-        let present = self.anchor.filter(|anchor| anchor.ssrc == header.ssrc && !passed.restarted);
-        let mut anchor = match present {
-            Some(mut anchor) => {
-                if self.interrupted && header.sequence.is_after(anchor.newest) {
-                    anchor.first = header.sequence;
-                    anchor.sequence_offset = outgoing.sequence.0.wrapping_sub(header.sequence.0);
-                    anchor.spoken = None;
-                    self.interrupted = false;
-                    outgoing.marker = true;
-                }
-                anchor
-            }
+        let mut anchor = match self.present(passed) {
+            Some(anchor) => anchor,
             None => self.join(outgoing, &header, now),
         };
         if header.sequence.since(anchor.first) < 0 {
@@ -151,7 +173,6 @@ impl Pair {
         } else {
             outgoing.timestamp
         };
-        self.interrupted = false;
         outgoing.marker = true;
         outgoing.timestamp = timestamp;
         self.newest_at = now;
@@ -192,26 +213,21 @@ impl Leg {
         let destination = self.destination();
         let payload_type = self.payload_type_of(passed.payload);
         let Joint::Pair(pair) = &mut self.joint else { return Verdict::Consumed };
-        let dropped = &mut *around.counters;
-        let (to, payload_type) = match (destination, payload_type) {
-            _ if passed.on_hold || !self.direction.send => {
-                dropped.dropped_on_hold += 1;
-                pair.interrupted = true;
-                return Verdict::Consumed;
-            }
-            (None, _) => {
-                dropped.dropped_nowhere += 1;
-                pair.interrupted = true;
-                return Verdict::Consumed;
-            }
-            (_, None) => {
-                dropped.dropped_untranslated += 1;
-                pair.interrupted = true;
-                return Verdict::Consumed;
-            }
-            (Some(to), Some(payload_type)) => (to, payload_type),
-        };
         let outgoing = &mut self.outgoing;
+        let counters = &mut *around.counters;
+        let (to, payload_type) = match (destination, payload_type) {
+            (Some(to), Some(payload_type)) if !passed.on_hold => (to, payload_type),
+            (destination, _) => {
+                let dropped = match destination {
+                    _ if passed.on_hold || !self.direction.send => &mut counters.dropped_on_hold,
+                    None => &mut counters.dropped_nowhere,
+                    Some(_) => &mut counters.dropped_untranslated,
+                };
+                *dropped += 1;
+                pair.hold_back(outgoing, passed);
+                return Verdict::Consumed;
+            }
+        };
         let Some((sequence, timestamp)) = pair.number(outgoing, passed, around.now) else {
             around.counters.dropped_late += 1;
             return Verdict::Consumed;
@@ -252,3 +268,6 @@ fn steps(then: Instant, now: Instant, clock_hz: u32) -> u32 {
     let span = now.saturating_duration_since(then).min(Duration::from_secs(86_400));
     (span.as_micros() * u128::from(clock_hz) / 1_000_000) as u32
 }
+
+#[cfg(test)]
+mod tests;

@@ -14,7 +14,7 @@ use trunkline_rtp::playout::PlayoutConfig;
 
 /// A back end that only remembers what was sent.
 #[derive(Default)]
-struct Paper(Vec<(PortIndex, SocketAddr, Vec<u8>)>);
+pub(super) struct Paper(pub(super) Vec<(PortIndex, SocketAddr, Vec<u8>)>);
 
 impl PacketIo for Paper {
     fn open_port(&mut self, _: UdpSocket) -> std::io::Result<PortIndex> {
@@ -36,7 +36,8 @@ impl PacketIo for Paper {
     }
 }
 
-const FAR: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1)), 5004);
+pub(super) const FAR: SocketAddr =
+    SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1)), 5004);
 
 /// A leg and its timeslot, without a worker, under a clock of the test's own.
 struct Bench {
@@ -91,7 +92,7 @@ impl Bench {
 }
 
 /// A leg that takes everything a leg can take.
-fn all_formats() -> RtpLegSpec {
+pub(super) fn all_formats() -> RtpLegSpec {
     let audio =
         |payload_type, codec| PayloadFormat { payload_type, payload: Payload::Audio(codec) };
     let mut spec = RtpLegSpec::g711(Ipv4Addr::LOCALHOST.into(), Some(Remote::new(FAR)), Law::A);
@@ -108,14 +109,32 @@ fn all_formats() -> RtpLegSpec {
 }
 
 #[derive(Debug, Clone)]
-enum Datagram {
+pub(super) enum Datagram {
     /// A right header before any payload.
     Rtp { payload_type: u8, sequence: u16, timestamp: u32, ssrc: u8, payload: Vec<u8> },
     /// Anything.
     Raw { rtcp: bool, bytes: Vec<u8> },
 }
 
-fn datagram() -> impl Strategy<Value = Datagram> {
+impl Datagram {
+    /// Where it arrives, and as what.
+    pub(super) fn on_the_wire(self) -> (Channel, Vec<u8>) {
+        match self {
+            Self::Rtp { payload_type, sequence, timestamp, ssrc, payload } => {
+                let mut bytes = vec![0x80, payload_type];
+                bytes.extend_from_slice(&sequence.to_be_bytes());
+                bytes.extend_from_slice(&timestamp.to_be_bytes());
+                bytes.extend_from_slice(&[0, 0, 0, ssrc]);
+                bytes.extend_from_slice(&payload);
+                (Channel::Rtp, bytes)
+            }
+            Self::Raw { rtcp: true, bytes } => (Channel::Rtcp, bytes),
+            Self::Raw { rtcp: false, bytes } => (Channel::Rtp, bytes),
+        }
+    }
+}
+
+pub(super) fn datagram() -> impl Strategy<Value = Datagram> {
     let payload_type = prop::sample::select(vec![8_u8, 0, 111, 101, 13, 96]);
     let payload = prop::collection::vec(any::<u8>(), 0..700);
     prop_oneof![
@@ -146,21 +165,10 @@ proptest! {
         let mut bench = Bench::new(&all_formats());
         let mut rtp = 0;
         for datagram in datagrams {
-            match datagram {
-                Datagram::Rtp { payload_type, sequence, timestamp, ssrc, payload } => {
-                    let mut bytes = vec![0x80, payload_type];
-                    bytes.extend_from_slice(&sequence.to_be_bytes());
-                    bytes.extend_from_slice(&timestamp.to_be_bytes());
-                    bytes.extend_from_slice(&[0, 0, 0, ssrc]);
-                    bytes.extend_from_slice(&payload);
-                    bench.arrive(Channel::Rtp, FAR, &bytes);
-                    rtp += 1;
-                }
-                Datagram::Raw { rtcp: true, bytes } => {
-                    bench.arrive(Channel::Rtcp, Remote::new(FAR).rtcp, &bytes);
-                }
-                Datagram::Raw { rtcp: false, bytes } => bench.arrive(Channel::Rtp, FAR, &bytes),
-            }
+            rtp += u64::from(matches!(datagram, Datagram::Rtp { .. }));
+            let (channel, bytes) = datagram.on_the_wire();
+            let from = if channel == Channel::Rtp { FAR } else { Remote::new(FAR).rtcp };
+            bench.arrive(channel, from, &bytes);
             bench.pass();
         }
         let counters = bench.counters;

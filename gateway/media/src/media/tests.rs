@@ -1,5 +1,6 @@
 use super::*;
 use crate::event::MediaEventKind;
+use crate::packet_io::probe;
 use crate::spec::Remote;
 use std::net::{IpAddr, Ipv4Addr, UdpSocket};
 use std::time::Duration;

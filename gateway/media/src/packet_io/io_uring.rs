@@ -31,6 +31,9 @@ const QUEUE: u32 = 1024;
 const COMPLETIONS: u32 = 8192;
 /// Rounds of one receive: a port that ran out of buffers gets its next in the next round.
 const ROUNDS: usize = 4;
+/// Ports that the kernel serves in a round (its `IO_LOCAL_TW_DEFAULT_MAX`, from Linux 6.13 on;
+/// before that all of them): there are rounds for each port to have a turn.
+const PORTS_A_ROUND: usize = 20;
 
 /// What a completion belongs to, in the upper half of its user data.
 const RECEIVE: u64 = 1 << 32;
@@ -241,7 +244,7 @@ impl PacketIo for IoUring {
                 None => {}
             }
         }
-        for _ in 0..ROUNDS {
+        for _ in 0..ROUNDS + self.ports.len() / PORTS_A_ROUND {
             self.ring.submit();
             if self.drain(sink) == 0 {
                 break;
