@@ -4,10 +4,12 @@
 //! queue of a network card) and its buffers; a packet is seen in place, in the back end's own
 //! memory, and may be sent on from there.
 
+mod datagram;
 mod io_uring;
 mod mio;
 mod sockaddr;
 
+pub use self::datagram::Datagram;
 pub use self::io_uring::IoUring;
 pub use self::mio::Mio;
 
@@ -33,13 +35,13 @@ pub enum Verdict {
         port: PortIndex,
         /// Where they go.
         to: SocketAddr,
-        /// How many octets, at most as many as came.
+        /// How many octets: at most as many as came and [`TAILROOM_OCTETS`] more.
         len: usize,
     },
 }
 
-/// Who looks at received packets: port, sender, and the datagram's payload.
-pub type Sink<'a> = dyn FnMut(PortIndex, SocketAddr, &mut [u8]) -> Verdict + 'a;
+/// Who looks at received packets: port, sender, and the datagram where it lies.
+pub type Sink<'a> = dyn FnMut(PortIndex, SocketAddr, &mut Datagram<'_>) -> Verdict + 'a;
 
 /// Packets a back end takes in one [`PacketIo::receive`] for each of its ports, at most, so that a
 /// flood on one port starves no other.
@@ -48,8 +50,16 @@ pub const BURST_PER_PORT: usize = 32;
 /// The longest datagram that is received whole, in octets. What is longer is dropped and counted.
 pub const DATAGRAM_MAX_OCTETS: usize = 1600;
 
+/// Octets behind every received datagram that whoever looks at it may write: room for an SRTP tag,
+/// so that a packet is protected and sent on from where it lies.
+pub const TAILROOM_OCTETS: usize = 32;
+
 /// A back end. Every method is called on the worker's thread; none of them blocks, and none but
 /// `open_port` and `close_port` allocates.
+///
+/// What it guarantees: a datagram of up to [`DATAGRAM_MAX_OCTETS`] is shown whole, once, in memory
+/// of its own with at least [`TAILROOM_OCTETS`] behind it, until the sink gives its verdict. A
+/// packet that is forwarded or sent may be longer by that room.
 pub trait PacketIo {
     /// Takes a bound, non-blocking socket into service. A back end that bypasses sockets keeps it
     /// to own the port, and for the packets that still come by it.
@@ -171,7 +181,7 @@ fn carries_a_packet(io: &mut dyn PacketIo) -> io::Result<()> {
     let mut arrived = false;
     while !arrived && Instant::now() < deadline {
         io.receive(&mut |_, from, bytes| {
-            arrived |= from == to && bytes == b"trunkline";
+            arrived |= from == to && **bytes == *b"trunkline";
             Verdict::Consumed
         });
         std::thread::yield_now();
