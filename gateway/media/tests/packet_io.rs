@@ -5,7 +5,7 @@ use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::time::{Duration, Instant};
 
 use trunkline_media::packet_io::{
-    Backend, DATAGRAM_MAX_OCTETS, PacketIo, PortIndex, Verdict, open, probe,
+    Backend, DATAGRAM_MAX_OCTETS, PacketIo, PortIndex, TAILROOM_OCTETS, Verdict, open, probe,
 };
 
 /// A bound, non-blocking socket on the loopback and its address.
@@ -138,6 +138,33 @@ fn a_packet_is_forwarded_in_place(io: &mut dyn PacketIo) {
     io.close_port(b);
 }
 
+fn a_forwarded_packet_may_be_longer_by_the_room_behind_it(io: &mut dyn PacketIo) {
+    let (far, address_far) = bound(false);
+    let (a, address_a) = bound(false);
+    let a = io.open_port(a).unwrap();
+    let mut buffer = [0; DATAGRAM_MAX_OCTETS + TAILROOM_OCTETS + 1];
+    for octets in [0, 100, DATAGRAM_MAX_OCTETS] {
+        far.send_to(&[1; DATAGRAM_MAX_OCTETS][..octets], address_a).unwrap();
+        let deadline = Instant::now() + Duration::from_secs(2);
+        let len = loop {
+            io.receive(&mut |_, _, bytes| {
+                assert_eq!(bytes.len(), octets);
+                let len = octets + TAILROOM_OCTETS;
+                bytes.with_room()[octets..len].fill(2);
+                Verdict::Forward { port: a, to: address_far, len }
+            });
+            io.flush();
+            match far.recv_from(&mut buffer) {
+                Ok((len, _)) => break len,
+                Err(_) => assert!(Instant::now() < deadline, "nothing was forwarded"),
+            }
+        };
+        assert_eq!(buffer[..octets], [1; DATAGRAM_MAX_OCTETS][..octets]);
+        assert_eq!(buffer[octets..len], [2; TAILROOM_OCTETS]);
+    }
+    io.close_port(a);
+}
+
 fn oversized_datagrams_are_dropped_and_counted(io: &mut dyn PacketIo) {
     let (sender, _) = bound(false);
     let (a, address_a) = bound(false);
@@ -227,6 +254,7 @@ fn conformance(backend: Backend) {
         more_than_all_buffers_arrive_when_they_are_taken_in_time,
         a_flood_on_many_ports_is_received_from_all_of_them,
         a_packet_is_forwarded_in_place,
+        a_forwarded_packet_may_be_longer_by_the_room_behind_it,
         oversized_datagrams_are_dropped_and_counted,
         sending_where_nobody_listens_disturbs_no_later_packet,
         what_was_sent_before_closing_goes_out,
