@@ -9,8 +9,8 @@ use tokio::sync::mpsc;
 use trunkline_directory::client::{BadApex, SipTarget, SipTransport, Unavailable};
 use trunkline_dsp::g711::Law;
 use trunkline_media::{
-    Media, MediaConfig, MediaError, MediaEvent, MediaEventKind, Payload, PayloadFormat, RtpLegSpec,
-    RtpLegUpdate, Sending,
+    Media, MediaConfig, MediaError, MediaEvent, MediaEventKind, Payload, PayloadFormat, Protection,
+    RtpLegSpec, RtpLegUpdate, Sending,
 };
 use trunkline_number::E164;
 use trunkline_program::signal::{Request, Signals};
@@ -223,6 +223,7 @@ impl Phone {
             line_law: Law::A,
             detect_digits: false,
             cname: configuration.identity.clone(),
+            protection: Protection::Plain,
         })?;
         let controls = Controls::default();
         let sound =

@@ -101,6 +101,12 @@ counters! {
     dropped_nowhere,
     /// Dropped: the other leg of the pair speaks another codec, or its side takes no such payload.
     dropped_untranslated,
+    /// Dropped: an SRTP or SRTCP packet with a wrong tag: another key, or changed on the way.
+    dropped_authentication,
+    /// Dropped: an SRTP or SRTCP packet that came before, or is too old to tell.
+    dropped_replay,
+    /// Dropped: an SRTP packet of one SSRC too many, or under a key that is used up.
+    dropped_exhausted,
     /// Dropped: longer than any packet a leg can have.
     dropped_oversized,
     /// Received past the kernel.
@@ -109,6 +115,8 @@ counters! {
     sent_fast,
     /// Packets the kernel refused to send, or for which there was no room.
     send_failed,
+    /// Packets not sent because they could not be protected: the key is used up.
+    srtp_unsent,
     /// Receive errors, and times the receive buffers ran out.
     receive_failed,
     /// Samples of concealment played.

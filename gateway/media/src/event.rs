@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 
 use trunkline_rtp::reception::ReceptionStatistics;
 use trunkline_rtp::source::SourceCounters;
+use trunkline_rtp::srtp::Suite;
 use trunkline_rtp::telephone_event::Digit;
 
 /// Names a leg; never used twice in a process.
@@ -83,6 +84,8 @@ pub struct LegStatistics {
     pub source: SourceCounters,
     /// Datagrams that were neither RTP nor RTCP, or broken.
     pub malformed: u64,
+    /// What SRTP refused; none if the leg never was SRTP.
+    pub srtp: Option<SrtpFigures>,
     /// Packets that came after their turn at the playout.
     pub late: u64,
     /// Packets that were overwritten because nobody took them.
@@ -101,6 +104,21 @@ pub struct LegStatistics {
     pub rtcp_received: u64,
     /// RTCP compounds sent.
     pub rtcp_sent: u64,
+}
+
+/// What became of the protected packets of a leg, RTP and RTCP together.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct SrtpFigures {
+    /// The suite at the end; none if the leg had turned to plain RTP.
+    pub suite: Option<Suite>,
+    /// Packets refused for a wrong tag: another key, or changed on the way.
+    pub authentication_failed: u64,
+    /// Packets refused because they came before, or are too old to tell.
+    pub replayed: u64,
+    /// Packets refused for one SSRC too many, or because their key is used up.
+    pub exhausted: u64,
+    /// Packets of ours that could not be protected and were not sent.
+    pub unsent: u64,
 }
 
 /// What the playout of a leg has done.

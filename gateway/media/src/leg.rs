@@ -5,8 +5,10 @@ mod incoming;
 mod outgoing;
 mod relay;
 mod reports;
+mod srtp;
 
 pub(crate) use relay::Passed;
+pub(crate) use srtp::Readied;
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
@@ -21,7 +23,7 @@ use crate::bridge::{Reading, TimeslotBridge, ToTimeslot};
 use crate::coders::Coders;
 use crate::counters::WorkerCounters;
 use crate::event::{LegId, LegStatistics, MediaEvent, MediaEventKind};
-use crate::packet_io::{PacketIo, PortIndex};
+use crate::packet_io::{Datagram, PacketIo, PortIndex};
 use crate::ports::Lease;
 use crate::spec::{Direction, Remote, RtpLegSpec, RtpLegUpdate};
 use from_line::FromLine;
@@ -29,6 +31,7 @@ use incoming::Incoming;
 use outgoing::Outgoing;
 use relay::Pair;
 use reports::Reports;
+use srtp::Srtp;
 
 /// One party's media on a worker.
 #[derive(Debug)]
@@ -43,6 +46,7 @@ pub(crate) struct Leg {
     incoming: Incoming,
     outgoing: Outgoing,
     reports: Reports,
+    srtp: Srtp,
     rtp_timeout: Duration,
     malformed: u64,
     /// Gives the ports back with the leg.
@@ -172,6 +176,7 @@ impl Leg {
             reports: Reports::new(outgoing.ssrc(), &spec.cname, settings.rtcp_interval, now),
             incoming,
             outgoing,
+            srtp: Srtp::default(),
             rtp_timeout: settings.rtp_timeout,
             malformed: 0,
             _lease: lease,
@@ -185,16 +190,16 @@ impl Leg {
         &mut self,
         channel: Channel,
         from: SocketAddr,
-        bytes: &[u8],
+        datagram: &mut Datagram<'_>,
         around: &mut Surroundings<'_>,
     ) -> Option<Passed> {
         #[cfg(test)]
         assert!(!self.fault, "a fault made by a test");
-        if channel == Channel::Rtcp || trunkline_rtp::packet::is_rtcp(bytes) {
-            self.report_arrived(from, bytes, around);
+        if channel == Channel::Rtcp || trunkline_rtp::packet::is_rtcp(datagram) {
+            self.report_arrived(from, datagram, around);
             None
         } else {
-            self.packet_arrived(from, bytes, around)
+            self.packet_arrived(from, datagram, around)
         }
     }
 
@@ -280,11 +285,12 @@ impl Leg {
         LegStatistics {
             packets_received: self.incoming.packets(),
             octets_received: self.incoming.octets(),
-            packets_sent: self.outgoing.transmission().packets(),
-            octets_sent: self.outgoing.transmission().payload_octets(),
+            packets_sent: self.outgoing.packets(),
+            octets_sent: self.outgoing.octets(),
             reception: self.incoming.reception(),
             source: self.source.as_ref().map(SourceRule::counters).unwrap_or_default(),
             malformed: self.malformed,
+            srtp: self.srtp.figures(),
             late: buffer.late,
             overwritten: buffer.overwritten,
             playout: reading.figures(),

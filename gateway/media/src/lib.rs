@@ -31,7 +31,9 @@ mod worker;
 pub use config::MediaConfig;
 pub use counters::{MediaCounters, TICK_LATENESS_BOUNDS_US, TICK_LATENESS_BUCKETS, WorkerCounters};
 pub use error::MediaError;
-pub use event::{LegId, LegStatistics, MediaEvent, MediaEventKind, PlayoutFigures};
+pub use event::{LegId, LegStatistics, MediaEvent, MediaEventKind, PlayoutFigures, SrtpFigures};
 pub use media::{Media, OpenedEnd, OpenedLeg, OpenedPair};
-pub use spec::{Direction, Payload, PayloadFormat, Remote, RtpLegSpec, RtpLegUpdate, Sending};
+pub use spec::{
+    Direction, Payload, PayloadFormat, Protection, Remote, RtpLegSpec, RtpLegUpdate, Sending,
+};
 pub use timeslot::TimeslotEnd;

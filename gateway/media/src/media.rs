@@ -15,7 +15,7 @@ use crate::config::MediaConfig;
 use crate::counters::MediaCounters;
 use crate::error::MediaError;
 use crate::event::{LegId, MediaEvent};
-use crate::leg::{Events, Leg, LegSettings};
+use crate::leg::{Events, Leg, LegSettings, Readied};
 use crate::packet_io::{Backend, Host, Opening, choose};
 use crate::ports::{PortPair, PortRange};
 use crate::spec::{RtpLegSpec, RtpLegUpdate, check_pair, check_receiving, check_sending};
@@ -163,7 +163,9 @@ impl Media {
             true => Coders::default(),
             false => Coders::new(update.sending.as_ref(), update.receiving.as_deref())?,
         };
-        self.command(leg, Command::Update { id: leg, update, coders })
+        let protection = update.protection.as_ref().map(Readied::new).transpose()?;
+        let update = Box::new(update);
+        self.command(leg, Command::Update { id: leg, update, coders, protection })
     }
 
     /// Sends a digit to the RTP side: as RFC 4733 event if that was agreed on, else as a tone.
@@ -270,13 +272,15 @@ impl Media {
 
     fn hand_over(&self, number: usize, spec: &RtpLegSpec) -> Result<OpenedLeg, MediaError> {
         let coders = Coders::new(Some(&spec.sending), Some(&spec.receiving))?;
+        let protection = Readied::new(&spec.protection)?;
         let (ports, local) = self.bind(spec)?;
         let id = self.name(number, false);
         let (bridge, line) = bridge::timeslot(self.config.jitter_packets);
         let timeslot = TimeslotEnd::new(spec.line_law, self.config.playout, line);
         let PortPair { rtp, rtcp, lease } = ports;
         let (settings, now) = (self.leg_settings(), Instant::now());
-        let leg = Box::new(Leg::new(id, spec, coders, settings, bridge, lease, now));
+        let mut leg = Box::new(Leg::new(id, spec, coders, settings, bridge, lease, now));
+        leg.protect(protection);
         self.command(id, Command::Open(Newcomer { leg, rtp, rtcp }))?;
         Ok(OpenedLeg { leg: id, local, timeslot })
     }
@@ -288,9 +292,11 @@ impl Media {
         b: &RtpLegSpec,
     ) -> Result<OpenedPair, MediaError> {
         let open = |spec: &RtpLegSpec| {
+            let protection = Readied::new(&spec.protection)?;
             let (PortPair { rtp, rtcp, lease }, local) = self.bind(spec)?;
             let id = self.name(number, true);
-            let leg = Leg::paired(id, spec, self.leg_settings(), lease, Instant::now());
+            let mut leg = Leg::paired(id, spec, self.leg_settings(), lease, Instant::now());
+            leg.protect(protection);
             let end = OpenedEnd { leg: id, local };
             Ok::<_, MediaError>((end, Newcomer { leg: Box::new(leg), rtp, rtcp }))
         };

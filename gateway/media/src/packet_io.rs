@@ -6,12 +6,14 @@
 
 mod af_xdp;
 mod choice;
+mod datagram;
 mod io_uring;
 mod mio;
 mod sockaddr;
 
 pub use self::af_xdp::{AfXdp, FastPath};
 pub use self::choice::{Choice, Host, Opening, choose, probe};
+pub use self::datagram::Datagram;
 pub use self::io_uring::IoUring;
 pub use self::mio::Mio;
 
@@ -36,13 +38,13 @@ pub enum Verdict {
         port: PortIndex,
         /// Where they go.
         to: SocketAddr,
-        /// How many octets, at most as many as came.
+        /// How many octets: at most as many as came and [`TAILROOM_OCTETS`] more.
         len: usize,
     },
 }
 
-/// Who looks at received packets: port, sender, and the datagram's payload.
-pub type Sink<'a> = dyn FnMut(PortIndex, SocketAddr, &mut [u8]) -> Verdict + 'a;
+/// Who looks at received packets: port, sender, and the datagram where it lies.
+pub type Sink<'a> = dyn FnMut(PortIndex, SocketAddr, &mut Datagram<'_>) -> Verdict + 'a;
 
 /// Packets a back end takes in one [`PacketIo::receive`] for each of its ports, at most, so that a
 /// flood on one port starves no other.
@@ -51,8 +53,16 @@ pub const BURST_PER_PORT: usize = 32;
 /// The longest datagram that is received whole, in octets. What is longer is dropped and counted.
 pub const DATAGRAM_MAX_OCTETS: usize = 1600;
 
+/// Octets behind every received datagram that whoever looks at it may write: room for an SRTP tag,
+/// so that a packet is protected and sent on from where it lies.
+pub const TAILROOM_OCTETS: usize = 32;
+
 /// A back end. Every method is called on the worker's thread; none of them blocks, and none but
 /// `open_port` and `close_port` allocates.
+///
+/// What it guarantees: a datagram of up to [`DATAGRAM_MAX_OCTETS`] is shown whole, once, in memory
+/// of its own with at least [`TAILROOM_OCTETS`] behind it, until the sink gives its verdict. A
+/// packet that is forwarded or sent may be longer by that room.
 pub trait PacketIo {
     /// Takes a bound, non-blocking socket into service. A back end that bypasses sockets keeps it
     /// to own the port, and for the packets that still come by it.

@@ -5,6 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use trunkline_dsp::g711::Law;
 use trunkline_rtp::codec::Codec;
 use trunkline_rtp::sdp::Negotiated;
+use trunkline_rtp::srtp::SrtpKeys;
 
 use crate::error::MediaError;
 
@@ -25,6 +26,8 @@ pub struct RtpLegSpec {
     pub detect_digits: bool,
     /// Our canonical name (RTCP SDES), at most 255 octets.
     pub cname: String,
+    /// Whether its packets are plain or SRTP.
+    pub protection: Protection,
 }
 
 impl RtpLegSpec {
@@ -43,8 +46,20 @@ impl RtpLegSpec {
             line_law: law,
             detect_digits: false,
             cname: "trunkline".to_owned(),
+            protection: Protection::Plain,
         }
     }
+}
+
+/// How the RTP and RTCP packets of a leg are protected, both ways.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum Protection {
+    /// Not at all.
+    #[default]
+    Plain,
+    /// SRTP and SRTCP under these keys; what comes without is dropped. While a key stays, what it
+    /// has protected already is known.
+    Srtp(SrtpKeys),
 }
 
 /// Where the other side is, as signalled.
@@ -113,6 +128,9 @@ pub struct RtpLegUpdate {
     pub receiving: Option<Vec<PayloadFormat>>,
     /// Which ways sound goes: hold and its end.
     pub direction: Option<Direction>,
+    /// Whether packets are plain or SRTP. Under another key of ours than before, what we send is a
+    /// new stream (SSRC).
+    pub protection: Option<Protection>,
 }
 
 /// Which ways sound goes, seen from us (RFC 3264 §5.1).
@@ -135,6 +153,12 @@ impl Remote {
     /// `signalling_from`.
     pub fn negotiated(negotiated: &Negotiated, signalling_from: Option<IpAddr>) -> Self {
         Self { rtp: negotiated.remote_rtp, rtcp: negotiated.remote_rtcp, signalling_from }
+    }
+}
+
+impl From<&Negotiated> for Protection {
+    fn from(negotiated: &Negotiated) -> Self {
+        negotiated.srtp.clone().map_or(Self::Plain, Self::Srtp)
     }
 }
 
@@ -181,6 +205,7 @@ impl RtpLegUpdate {
                 send: negotiated.direction.sends(),
                 receive: negotiated.direction.receives(),
             }),
+            protection: Some(negotiated.into()),
         }
     }
 }

@@ -20,8 +20,8 @@ use crate::coders::Coders;
 use crate::counters::{Board, WorkerCounters};
 use crate::error::MediaError;
 use crate::event::{LegId, MediaEventKind};
-use crate::leg::{Channel, Events, Leg, Ports, Surroundings};
-use crate::packet_io::{Opening, PacketIo, PortIndex, Verdict};
+use crate::leg::{Channel, Events, Leg, Ports, Readied, Surroundings};
+use crate::packet_io::{Datagram, Opening, PacketIo, PortIndex, Verdict};
 use crate::spec::RtpLegUpdate;
 use ticker::Ticker;
 
@@ -33,7 +33,7 @@ pub(crate) const COMMANDS: usize = 1024;
 pub(crate) enum Command {
     Open(Newcomer),
     OpenPair(Newcomer, Newcomer),
-    Update { id: LegId, update: RtpLegUpdate, coders: Coders },
+    Update { id: LegId, update: Box<RtpLegUpdate>, coders: Coders, protection: Option<Readied> },
     Digit { id: LegId, digit: Digit, duration_ms: u32 },
     Close { id: LegId },
 }
@@ -166,7 +166,7 @@ impl Worker {
 
     fn receive(&mut self, now: Instant) {
         let Self { io, legs, owners, events, counters, failed, .. } = self;
-        io.receive(&mut |port: PortIndex, from: SocketAddr, bytes: &mut [u8]| {
+        io.receive(&mut |port: PortIndex, from: SocketAddr, datagram: &mut Datagram<'_>| {
             let Some((index, channel)) = owners.get(port.0 as usize).copied().flatten() else {
                 return Verdict::Consumed;
             };
@@ -174,9 +174,9 @@ impl Worker {
             let mut around = Surroundings { now, counters, events };
             let work = || {
                 let leg = legs.get_mut(index)?;
-                let passed = leg.datagram(channel, from, bytes, &mut around)?;
+                let passed = leg.datagram(channel, from, datagram, &mut around)?;
                 at_work = passed.mate;
-                Some(legs.get_mut(passed.mate)?.relay(&passed, bytes, &mut around))
+                Some(legs.get_mut(passed.mate)?.relay(&passed, datagram, &mut around))
             };
             // A failed leg costs that call, not the worker.
             match catch_unwind(AssertUnwindSafe(work)) {
@@ -224,11 +224,12 @@ impl Worker {
                 self.open(newcomer, now);
             }
             Command::OpenPair(a, b) => self.open_pair(a, b, now),
-            Command::Update { id, update, coders } => {
+            Command::Update { id, update, coders, protection } => {
                 let Self { legs, by_serial, events, counters, .. } = self;
                 if let Some(leg) = by_serial.get(&id.serial).and_then(|index| legs.get_mut(*index))
                 {
-                    leg.update(update, coders, &mut Surroundings { now, counters, events });
+                    protection.into_iter().for_each(|protection| leg.protect(protection));
+                    leg.update(*update, coders, &mut Surroundings { now, counters, events });
                 }
             }
             Command::Digit { id, digit, duration_ms } => {

@@ -10,7 +10,8 @@ use std::time::Duration;
 use common::{FarEnd, backends, config, own_address, pair, speech, wait};
 use trunkline_dsp::g711::Law;
 use trunkline_media::packet_io::Backend;
-use trunkline_media::{Media, Remote, RtpLegSpec};
+use trunkline_media::{Media, Protection, Remote, RtpLegSpec, RtpLegUpdate};
+use trunkline_rtp::srtp::{MasterKey, SrtpKeys, SrtpReceiver, SrtpSender, Suite};
 
 /// The system's allocator, and a count of what it was asked for.
 struct Counting;
@@ -45,27 +46,23 @@ unsafe impl GlobalAlloc for Counting {
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
 
-// The only test of this file: another one beside it would be counted too.
-#[test]
-fn what_is_up_allocates_nothing() {
-    for backend in backends() {
-        a_call_between_lines(backend);
-        a_pair(backend);
+/// Keys of a leg whose other side has them the other way round.
+fn keys(suite: Suite, is_mirrored: bool) -> SrtpKeys {
+    let key = |octet| MasterKey::generate(suite, |octets| octets.fill(octet));
+    match is_mirrored {
+        false => SrtpKeys { local: key(1), remote: key(2) },
+        true => SrtpKeys { local: key(2), remote: key(1) },
     }
 }
 
-/// From here on until the answer is taken, allocations are counted.
-fn count() {
-    COUNTS.store(true, Ordering::Relaxed);
-}
-
-fn counted() -> u64 {
-    COUNTS.store(false, Ordering::Relaxed);
-    ALLOCATIONS.swap(0, Ordering::Relaxed)
-}
-
-fn a_call_between_lines(backend: Backend) {
+/// Two sides with a line each talk, under SRTP if there is a suite.
+fn a_call_allocates_nothing(backend: Backend, suite: Option<Suite>) {
     let (mut a, mut b) = pair(backend);
+    for (side, is_mirrored) in [(&a, false), (&b, true)] {
+        let protection = suite.map(|suite| Protection::Srtp(keys(suite, is_mirrored)));
+        let update = RtpLegUpdate { protection, ..RtpLegUpdate::default() };
+        side.media.update(side.leg, update).unwrap();
+    }
     let said = speech(160, 1);
     let mut heard = [0; 160];
     for round in 0..300_u64 {
@@ -84,11 +81,68 @@ fn a_call_between_lines(backend: Backend) {
         // Reading the counters would allocate: the workers simply get some ticks.
         std::thread::sleep(Duration::from_millis(3));
     }
-    assert_eq!(counted(), 0, "a call, {backend}");
+    assert_eq!(counted(), 0, "{backend} {suite:?}");
     let counters = a.total();
     assert!(counters.packets_received > 200 && counters.packets_sent > 200);
     assert!(counters.rtcp_sent > 1);
     assert!(a.timeslot.playout().concealed > 0);
+}
+
+/// A pair passes packets from one key to another.
+fn a_secure_pair_allocates_nothing(backend: Backend) {
+    let (one, other) = (Suite::AesCm128HmacSha1_80, Suite::AeadAes256Gcm);
+    let (mut far, mut near) = (FarEnd::new(), FarEnd::new());
+    let spec = |end: &FarEnd, suite| {
+        let mut spec = RtpLegSpec::g711(own_address(), Some(Remote::new(end.address)), Law::A);
+        spec.protection = Protection::Srtp(keys(suite, false));
+        spec
+    };
+    let media = Media::start(config(backend)).unwrap();
+    let pair = media.open_pair(spec(&far, one), spec(&near, other)).unwrap();
+    let mut protect = SrtpSender::new(&keys(one, true).local).unwrap();
+    let mut unprotect = SrtpReceiver::new(&keys(other, true).remote).unwrap();
+    let mut packet = [0; 172 + 16];
+    for round in 0..300 {
+        if round == 100 {
+            count();
+        }
+        packet[..2].copy_from_slice(&[0x80, 8]);
+        packet[2..4].copy_from_slice(&far.sequence.to_be_bytes());
+        packet[4..8].copy_from_slice(&far.timestamp.to_be_bytes());
+        packet[8..12].copy_from_slice(&far.ssrc.to_be_bytes());
+        packet[12..172].fill(round as u8);
+        far.skip(160);
+        let octets = protect.protect_rtp(&mut packet, 172).unwrap();
+        far.rtp.send_to(&packet[..octets], pair.a.local).unwrap();
+        let (octets, _) = near.rtp.recv_from(&mut packet).unwrap();
+        assert_eq!(unprotect.unprotect_rtp(&mut packet[..octets]), Ok(172));
+        assert_eq!(packet[12..172], [round as u8; 160]);
+        near.skip(160);
+    }
+    assert_eq!(counted(), 0, "{backend}");
+}
+
+// The only test of this file: another one beside it would be counted too.
+#[test]
+fn what_is_up_allocates_nothing() {
+    for backend in backends() {
+        a_call_allocates_nothing(backend, None);
+        for suite in [Suite::AesCm128HmacSha1_80, Suite::AeadAes128Gcm] {
+            a_call_allocates_nothing(backend, Some(suite));
+        }
+        a_secure_pair_allocates_nothing(backend);
+        a_pair(backend);
+    }
+}
+
+/// From here on until the answer is taken, allocations are counted.
+fn count() {
+    COUNTS.store(true, Ordering::Relaxed);
+}
+
+fn counted() -> u64 {
+    COUNTS.store(false, Ordering::Relaxed);
+    ALLOCATIONS.swap(0, Ordering::Relaxed)
 }
 
 fn a_pair(backend: Backend) {

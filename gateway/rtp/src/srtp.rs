@@ -22,6 +22,9 @@ pub use key::{MAXIMUM_KEY_OCTETS, MasterKey, Suite};
 
 /// Octets of the longest RTP or RTCP packet that is protected: that of the longest datagram.
 const MAXIMUM_PACKET_OCTETS: usize = u16::MAX as usize;
+/// Octets that protection adds at most: the tag of GCM and the index of an RTCP packet.
+pub const MAXIMUM_OVERHEAD_OCTETS: usize = 16 + 4;
+
 /// RFC 3711 §9.2: packets that one key protects at most.
 const RTP_INDICES: u64 = 1 << 48;
 const RTCP_INDICES: u64 = 1 << 31;

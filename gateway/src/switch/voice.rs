@@ -8,8 +8,8 @@ use trunkline_call::LegId;
 use trunkline_call::trunk::BChannel;
 use trunkline_dsp::g711::Law;
 use trunkline_media::{
-    LegStatistics, Media, MediaError, Payload, PayloadFormat, Remote, RtpLegSpec, RtpLegUpdate,
-    Sending, TimeslotEnd,
+    LegStatistics, Media, MediaError, Payload, PayloadFormat, Protection, Remote, RtpLegSpec,
+    RtpLegUpdate, Sending, TimeslotEnd,
 };
 use trunkline_rtp::RtpError;
 use trunkline_rtp::codec::Codec;
@@ -249,6 +249,7 @@ impl Voice {
             line_law: Law::A,
             detect_digits: true,
             cname: self.settings.cname.clone(),
+            protection: Protection::Plain,
         })?;
         let local = self.local_media(opened.local);
         self.by_media.insert(opened.leg, leg);

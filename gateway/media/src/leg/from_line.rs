@@ -5,10 +5,11 @@ use trunkline_dsp::g711::Law;
 use trunkline_dsp::opus::{MAX_SILENCE_OCTETS, OpusEncoder};
 use trunkline_rtp::codec::Codec;
 use trunkline_rtp::packet::HEADER_OCTETS;
+use trunkline_rtp::srtp::MAXIMUM_OVERHEAD_OCTETS;
 use trunkline_rtp::telephone_event::{Digit, DigitSender};
 
 use super::outgoing::Outgoing;
-use super::{Joint, Leg, Surroundings};
+use super::{Channel, Joint, Leg, Surroundings};
 use crate::bridge::TimeslotBridge;
 use crate::event::MediaEventKind;
 use crate::packet_io::PacketIo;
@@ -19,6 +20,9 @@ const PACKET_SAMPLES_MAX: usize = 480;
 
 /// The longest payload: 60 ms of G.711, or any Opus packet we make.
 const PAYLOAD_MAX: usize = 1000;
+
+/// The longest packet, with room for its protection.
+const PACKET_MAX: usize = HEADER_OCTETS + PAYLOAD_MAX + MAXIMUM_OVERHEAD_OCTETS;
 
 /// Pause after a digit that is sent as a tone, ms.
 const TONE_PAUSE_MS: u32 = 60;
@@ -40,7 +44,7 @@ pub(super) struct FromLine {
 struct Block {
     octets: [u8; PACKET_SAMPLES_MAX],
     linear: [i16; PACKET_SAMPLES_MAX],
-    packet: [u8; HEADER_OCTETS + PAYLOAD_MAX],
+    packet: [u8; PACKET_MAX],
 }
 
 /// Which of the two forms a block is in.
@@ -63,7 +67,7 @@ impl FromLine {
             block: Box::new(Block {
                 octets: [0; PACKET_SAMPLES_MAX],
                 linear: [0; PACKET_SAMPLES_MAX],
-                packet: [0; HEADER_OCTETS + PAYLOAD_MAX],
+                packet: [0; PACKET_MAX],
             }),
         }
     }
@@ -167,7 +171,7 @@ impl FromLine {
             Codec::Opus(parameters) => {
                 self.linear(samples, form);
                 let block = &mut *self.block;
-                let payload = &mut block.packet[HEADER_OCTETS..];
+                let payload = &mut block.packet[HEADER_OCTETS..][..PAYLOAD_MAX];
                 let len = self.opus.as_mut()?.encode(&block.linear[..samples], payload).ok()?;
                 return (!parameters.dtx || len > MAX_SILENCE_OCTETS).then_some(len);
             }
@@ -214,7 +218,6 @@ impl FromLine {
         };
         self.block.packet[..HEADER_OCTETS].copy_from_slice(&header.to_bytes());
         outgoing.sequence = sequence.next();
-        outgoing.packet_sent(len);
         Some(HEADER_OCTETS + len)
     }
 }
@@ -248,7 +251,11 @@ impl Leg {
                 continue;
             };
             if let Some(len) = voice.packet(outgoing, form) {
-                io.send(self.ports.rtp, to, &voice.block.packet[..len]);
+                let (packet, counters) = (&mut voice.block.packet, &mut *around.counters);
+                let protected = self.srtp.protect(Channel::Rtp, packet, len, counters);
+                let Some(octets) = protected else { continue };
+                outgoing.packet_sent(len - HEADER_OCTETS);
+                io.send(self.ports.rtp, to, &packet[..octets]);
                 around.counters.packets_sent += 1;
                 around.counters.octets_sent += (len - HEADER_OCTETS) as u64;
             }

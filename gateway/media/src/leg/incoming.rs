@@ -10,10 +10,11 @@ use trunkline_rtp::reception::{Arrival, Reception, ReceptionStatistics};
 use trunkline_rtp::source::{PayloadTypes, Refusal, Verdict};
 use trunkline_rtp::telephone_event::{DigitEvent, DigitReceiver, EVENT_OCTETS};
 
-use super::{Joint, Leg, Passed, Surroundings};
+use super::{Channel, Joint, Leg, Passed, Surroundings};
 use crate::bridge::ToTimeslot;
 use crate::event::MediaEventKind;
 use crate::format::Format;
+use crate::packet_io::Datagram;
 use crate::spec::{Payload, PayloadFormat};
 
 /// Ticks of a 48 kHz RTP clock (Opus) a sample of 8 kHz.
@@ -144,10 +145,14 @@ impl Leg {
     pub(super) fn packet_arrived(
         &mut self,
         from: SocketAddr,
-        bytes: &[u8],
+        datagram: &mut Datagram<'_>,
         around: &mut Surroundings<'_>,
     ) -> Option<Passed> {
-        let Ok(packet) = RtpPacket::parse(bytes) else {
+        // First of all: what is not authentic changes nothing, neither the source nor the timeout.
+        if !self.unprotect(Channel::Rtp, datagram, around) {
+            return None;
+        }
+        let Ok(packet) = RtpPacket::parse(datagram) else {
             self.malformed += 1;
             around.counters.dropped_malformed += 1;
             return None;

@@ -16,7 +16,10 @@ pub(super) struct Outgoing {
     pub(super) timestamp: Timestamp,
     /// The next packet begins a talkspurt.
     pub(super) marker: bool,
+    /// Of the present stream.
     transmission: Transmission,
+    /// Packets and payload octets of the streams before.
+    before: (u64, u64),
 }
 
 impl Outgoing {
@@ -25,23 +28,44 @@ impl Outgoing {
             sending,
             // RFC 3550 §5.1: all three random, so that a stranger cannot guess them.
             ssrc: rand::random(),
-            sequence: SequenceNumber(rand::random()),
+            sequence: first_sequence(),
             timestamp: Timestamp(rand::random()),
             marker: true,
             transmission: Transmission::new(),
+            before: (0, 0),
         }
+    }
+
+    /// Ends the stream and begins another under a new name; timestamps go on.
+    pub(super) fn begin_anew(&mut self) {
+        self.before = (self.packets(), self.octets());
+        self.transmission = Transmission::new();
+        self.ssrc = rand::random();
+        self.sequence = first_sequence();
+        self.marker = true;
     }
 
     pub(super) fn ssrc(&self) -> u32 {
         self.ssrc
     }
 
+    /// Figures of the present stream.
     pub(super) fn transmission(&self) -> &Transmission {
         &self.transmission
     }
 
+    /// Packets sent, of all streams.
+    pub(super) fn packets(&self) -> u64 {
+        self.before.0 + self.transmission.packets()
+    }
+
+    /// Payload octets sent, of all streams.
+    pub(super) fn octets(&self) -> u64 {
+        self.before.1 + self.transmission.payload_octets()
+    }
+
     pub(super) fn has_sent(&self) -> bool {
-        self.transmission.packets() > 0
+        self.packets() > 0
     }
 
     pub(super) fn clock_hz(&self) -> u32 {
@@ -74,4 +98,10 @@ impl Outgoing {
     pub(super) fn packet_sent(&mut self, payload_octets: usize) {
         self.transmission.packet_sent(payload_octets);
     }
+}
+
+/// RFC 3711 §3.3.1: below 2^15, so that a receiver that misses the first packets of an SRTP stream
+/// still counts its roll-overs right. A leg may become SRTP later.
+fn first_sequence() -> SequenceNumber {
+    SequenceNumber(rand::random::<u16>() >> 1)
 }

@@ -11,8 +11,8 @@ use std::time::{Duration, Instant};
 use trunkline_rtp::packet::{RtpHeader, SequenceNumber, Timestamp};
 
 use super::outgoing::Outgoing;
-use super::{Joint, Leg, Surroundings};
-use crate::packet_io::Verdict;
+use super::{Channel, Joint, Leg, Surroundings};
+use crate::packet_io::{Datagram, Verdict};
 use crate::spec::{Payload, Sending};
 
 /// How far back a packet can be and still have a number: more than reception lets pass as
@@ -195,6 +195,13 @@ impl Leg {
         }
     }
 
+    /// What is sent has a new numbering: the present speaker's place in it is found anew.
+    pub(super) fn forget_numbering(&mut self) {
+        if let Joint::Pair(pair) = &mut self.joint {
+            pair.anchor = None;
+        }
+    }
+
     /// The other leg of the pair, by its place on the worker.
     pub(crate) fn mate(&self) -> Option<usize> {
         match &self.joint {
@@ -203,11 +210,11 @@ impl Leg {
         }
     }
 
-    /// Sends on what the other leg of the pair has accepted; `bytes` is the whole datagram.
+    /// Sends on what the other leg of the pair has accepted; `datagram` is the whole of it.
     pub(crate) fn relay(
         &mut self,
         passed: &Passed,
-        bytes: &mut [u8],
+        datagram: &mut Datagram<'_>,
         around: &mut Surroundings<'_>,
     ) -> Verdict {
         let destination = self.destination();
@@ -237,13 +244,16 @@ impl Leg {
             matches!(passed.payload, Payload::Audio(_)) && std::mem::take(&mut outgoing.marker);
         let header =
             outgoing.header(passed.header.marker || begins, payload_type, sequence, timestamp);
-        if header.rewrite(bytes).is_err() {
+        if header.rewrite(datagram).is_err() {
             return Verdict::Consumed;
         }
+        let (octets, room) = (datagram.len(), datagram.with_room());
+        let protected = self.srtp.protect(Channel::Rtp, room, octets, around.counters);
+        let Some(len) = protected else { return Verdict::Consumed };
         outgoing.packet_sent(passed.payload_octets);
         around.counters.packets_sent += 1;
         around.counters.octets_sent += passed.payload_octets as u64;
-        Verdict::Forward { port: self.ports.rtp, to, len: bytes.len() }
+        Verdict::Forward { port: self.ports.rtp, to, len }
     }
 
     /// The payload type by which our side takes a payload, if it does.

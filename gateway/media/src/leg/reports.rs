@@ -5,11 +5,12 @@ use std::time::{Duration, Instant};
 
 use trunkline_rtp::packet::Timestamp;
 use trunkline_rtp::rtcp::{Compound, Report, ReportBlock, RtcpPacket, write_report};
+use trunkline_rtp::srtp::MAXIMUM_OVERHEAD_OCTETS;
 use trunkline_rtp::transmission::round_trip;
 
-use super::{Joint, Leg, Surroundings, ntp_now};
+use super::{Channel, Joint, Leg, Surroundings, ntp_now};
 use crate::event::MediaEventKind;
-use crate::packet_io::PacketIo;
+use crate::packet_io::{Datagram, PacketIo};
 
 /// Room for SR, one block, SDES with the longest name, BYE.
 const COMPOUND_MAX: usize = 8 + 20 + 24 + 4 + 264 + 8;
@@ -52,6 +53,11 @@ impl Reports {
 
     pub(super) fn is_due(&self, now: Instant) -> bool {
         now >= self.due
+    }
+
+    /// Another stream of ours has taken the place of the one before.
+    pub(super) fn stream_began(&mut self) {
+        self.sent_before = 0;
     }
 
     pub(super) fn sent(&self) -> u64 {
@@ -105,13 +111,15 @@ impl Leg {
             cname: &self.reports.cname,
             bye,
         };
-        let mut compound = [0; COMPOUND_MAX];
+        let mut compound = [0; COMPOUND_MAX + MAXIMUM_OVERHEAD_OCTETS];
         // The name was checked when the leg was opened: it fits.
         let Ok(len) = write_report(&report, &mut compound) else { return };
         let to = source.rtcp_destination(remote.rtcp);
         if to.port() == 0 || to.ip().is_unspecified() {
             return;
         }
+        let protected = self.srtp.protect(Channel::Rtcp, &mut compound, len, around.counters);
+        let Some(len) = protected else { return };
         // RFC 5761: one port for both.
         let port = if remote.rtcp == remote.rtp { self.ports.rtp } else { self.ports.rtcp };
         io.send(port, to, &compound[..len]);
@@ -123,7 +131,7 @@ impl Leg {
     pub(super) fn report_arrived(
         &mut self,
         from: SocketAddr,
-        bytes: &[u8],
+        datagram: &mut Datagram<'_>,
         around: &mut Surroundings<'_>,
     ) {
         let (Some(remote), Some(source)) = (self.remote, &self.source) else {
@@ -134,7 +142,10 @@ impl Leg {
             around.counters.dropped_source += 1;
             return;
         }
-        let Ok(compound) = Compound::parse(bytes) else {
+        if !self.unprotect(Channel::Rtcp, datagram, around) {
+            return;
+        }
+        let Ok(compound) = Compound::parse(datagram) else {
             self.malformed += 1;
             around.counters.dropped_malformed += 1;
             return;

@@ -78,7 +78,9 @@ impl Bench {
     fn arrive(&mut self, channel: Channel, from: SocketAddr, bytes: &[u8]) {
         let Self { counters, events, now, .. } = self;
         let mut around = Surroundings { now: *now, counters, events };
-        self.leg.datagram(channel, from, bytes, &mut around);
+        let mut memory = bytes.to_vec();
+        let mut datagram = crate::packet_io::Datagram::new(&mut memory, bytes.len());
+        self.leg.datagram(channel, from, &mut datagram, &mut around);
     }
 
     /// 20 ms pass.

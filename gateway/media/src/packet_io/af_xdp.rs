@@ -18,7 +18,10 @@ use trunkline_xdp::network::Path;
 use trunkline_xdp::{Binding, Bypass, Lanes, Mode, Onward, XdpError};
 
 use super::mio::Mio;
-use super::{Backend, DATAGRAM_MAX_OCTETS, IoCounts, PacketIo, PortIndex, Sink, Verdict};
+use super::{
+    Backend, DATAGRAM_MAX_OCTETS, Datagram, IoCounts, PacketIo, PortIndex, Sink, TAILROOM_OCTETS,
+    Verdict,
+};
 
 /// A device taken past the kernel, shared by all workers.
 #[derive(Debug)]
@@ -218,14 +221,17 @@ impl PacketIo for AfXdp {
             let Some(datagram) = frame::read(&frame[packet.clone()]) else { return Onward::Done };
             let Some(receiver) = ports.receiver(datagram.to) else { return Onward::Done };
             let payload = packet.start + datagram.begin..packet.start + datagram.end;
-            if payload.len() > DATAGRAM_MAX_OCTETS {
+            let room = payload.end + TAILROOM_OCTETS;
+            if payload.len() > DATAGRAM_MAX_OCTETS || room > frame.len() {
                 counts.oversized += 1;
                 return Onward::Done;
             }
             counts.received_fast += 1;
-            let verdict = sink(receiver, datagram.from, &mut frame[payload.clone()]);
+            let octets = payload.len();
+            let mut shown = Datagram::new(&mut frame[payload.start..room], octets);
+            let verdict = sink(receiver, datagram.from, &mut shown);
             let Verdict::Forward { port, to, len } = verdict else { return Onward::Done };
-            let kept = payload.start..payload.start + len.min(payload.len());
+            let kept = payload.start..payload.start + len.min(octets + TAILROOM_OCTETS);
             match ports.get_mut(port).and_then(|port| onward(port, to, frame, &kept, fast_path)) {
                 Some(out) => {
                     counts.sent_fast += 1;

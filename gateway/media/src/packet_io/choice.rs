@@ -151,7 +151,7 @@ fn carries_a_packet(io: &mut dyn PacketIo) -> io::Result<()> {
     let mut arrived = false;
     while !arrived && Instant::now() < deadline {
         io.receive(&mut |_, from, bytes| {
-            arrived |= from == to && bytes == b"trunkline";
+            arrived |= from == to && **bytes == *b"trunkline";
             Verdict::Consumed
         });
         std::thread::yield_now();

@@ -21,7 +21,7 @@ use slab::Slab;
 use self::receive_buffers::ReceiveBuffers;
 use self::send_slots::SendSlots;
 use super::sockaddr::{SOCKADDR_MAX_OCTETS, read};
-use super::{Backend, DATAGRAM_MAX_OCTETS, IoCounts, PacketIo, PortIndex, Sink, Verdict};
+use super::{Backend, DATAGRAM_MAX_OCTETS, Datagram, IoCounts, PacketIo, PortIndex, Sink, Verdict};
 
 /// Receive buffers of a worker.
 pub(super) const BUFFERS: u16 = 1024;
@@ -127,19 +127,17 @@ impl IoUring {
     }
 
     fn show(&mut self, index: usize, buffer: u16, len: usize, sink: &mut Sink<'_>) {
-        let Some((header, rest)) =
-            self.buffers.filled(buffer, len).split_at_mut_checked(receive_buffers::HEADER_OCTETS)
+        let Some(octets) = len.checked_sub(receive_buffers::HEADER_OCTETS + SOCKADDR_MAX_OCTETS)
         else {
             self.counts.receive_failed += 1;
             return;
         };
-        let Some((name, payload)) = rest.split_at_mut_checked(SOCKADDR_MAX_OCTETS) else {
-            self.counts.receive_failed += 1;
-            return;
-        };
+        let memory = self.buffers.whole(buffer);
+        let (header, rest) = memory.split_at_mut(receive_buffers::HEADER_OCTETS);
+        let (name, payload) = rest.split_at_mut(SOCKADDR_MAX_OCTETS);
         // struct io_uring_recvmsg_out: namelen, controllen, payloadlen, flags.
         let flags = u32::from_ne_bytes([header[12], header[13], header[14], header[15]]);
-        if flags & libc::MSG_TRUNC as u32 != 0 || payload.len() > DATAGRAM_MAX_OCTETS {
+        if flags & libc::MSG_TRUNC as u32 != 0 || octets > DATAGRAM_MAX_OCTETS {
             self.counts.oversized += 1;
             return;
         }
@@ -148,7 +146,9 @@ impl IoUring {
             return;
         };
         self.counts.received += 1;
-        if let Verdict::Forward { port, to, len } = sink(PortIndex(index as u32), from, payload) {
+        let mut datagram = Datagram::new(payload, octets);
+        let verdict = sink(PortIndex(index as u32), from, &mut datagram);
+        if let Verdict::Forward { port, to, len } = verdict {
             let packet = (port, to, &payload[..len.min(payload.len())]);
             send(&mut self.ring, &mut self.sends, &self.ports, &mut self.counts, packet);
         }

@@ -8,11 +8,17 @@ use mio::{Events, Interest, Poll, Token};
 use slab::Slab;
 
 use super::{
-    BURST_PER_PORT, Backend, DATAGRAM_MAX_OCTETS, IoCounts, PacketIo, PortIndex, Sink, Verdict,
+    BURST_PER_PORT, Backend, DATAGRAM_MAX_OCTETS, Datagram, IoCounts, PacketIo, PortIndex, Sink,
+    TAILROOM_OCTETS, Verdict,
 };
 
 /// Readiness events taken from the kernel at once.
 const EVENTS: usize = 1024;
+
+/// One octet more than is accepted, to see what is too long.
+const READ_OCTETS: usize = DATAGRAM_MAX_OCTETS + 1;
+/// The datagram and the room behind it, which is more than that one octet.
+const BUFFER_OCTETS: usize = DATAGRAM_MAX_OCTETS + TAILROOM_OCTETS;
 
 /// Packet I/O over mio.
 #[derive(Debug)]
@@ -23,8 +29,7 @@ pub struct Mio {
     /// Ports that may still have something (readiness comes by edge).
     ready: Vec<usize>,
     counts: IoCounts,
-    /// One octet more than is accepted, to see what is too long.
-    buffer: Box<[u8; DATAGRAM_MAX_OCTETS + 1]>,
+    buffer: Box<[u8; BUFFER_OCTETS]>,
 }
 
 #[derive(Debug)]
@@ -45,7 +50,7 @@ impl Mio {
             ports: Slab::with_capacity(EVENTS),
             ready: Vec::with_capacity(EVENTS),
             counts: IoCounts::default(),
-            buffer: Box::new([0; DATAGRAM_MAX_OCTETS + 1]),
+            buffer: Box::new([0; BUFFER_OCTETS]),
         })
     }
 
@@ -73,13 +78,15 @@ impl Mio {
     fn drain(&mut self, index: usize, sink: &mut Sink<'_>) -> bool {
         for _ in 0..BURST_PER_PORT {
             let Some(port) = self.ports.get(index) else { return false };
-            match port.socket.recv_from(&mut self.buffer[..]) {
+            match port.socket.recv_from(&mut self.buffer[..READ_OCTETS]) {
                 Ok((len, _)) if len > DATAGRAM_MAX_OCTETS => self.counts.oversized += 1,
                 Ok((len, from)) => {
                     self.counts.received += 1;
-                    let verdict = sink(PortIndex(index as u32), from, &mut self.buffer[..len]);
+                    let room = &mut self.buffer[..len + TAILROOM_OCTETS];
+                    let mut datagram = Datagram::new(room, len);
+                    let verdict = sink(PortIndex(index as u32), from, &mut datagram);
                     if let Verdict::Forward { port, to, len: kept } = verdict {
-                        let kept = kept.min(len);
+                        let kept = kept.min(len + TAILROOM_OCTETS);
                         let sent = send_to(&self.ports, port, to, &self.buffer[..kept]);
                         self.count_sent(sent);
                     }

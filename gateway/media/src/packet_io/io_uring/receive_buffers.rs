@@ -5,8 +5,8 @@ use std::sync::atomic::{AtomicU16, Ordering};
 
 use io_uring::types::BufRingEntry;
 
-use super::super::DATAGRAM_MAX_OCTETS;
 use super::super::sockaddr::SOCKADDR_MAX_OCTETS;
+use super::super::{DATAGRAM_MAX_OCTETS, TAILROOM_OCTETS};
 use crate::memory::Pages;
 
 /// The one buffer group of a ring.
@@ -15,9 +15,11 @@ pub(super) const GROUP: u16 = 0;
 /// Octets of `struct io_uring_recvmsg_out`, which the kernel writes before the address.
 pub(super) const HEADER_OCTETS: usize = 16;
 
-/// Octets of one buffer: header, address and the longest datagram, in whole cache lines.
+/// Octets of one buffer: header, address, the longest datagram and the room behind it, in whole
+/// cache lines.
 const BUFFER_OCTETS: usize =
-    (HEADER_OCTETS + SOCKADDR_MAX_OCTETS + DATAGRAM_MAX_OCTETS).next_multiple_of(64);
+    (HEADER_OCTETS + SOCKADDR_MAX_OCTETS + DATAGRAM_MAX_OCTETS + TAILROOM_OCTETS)
+        .next_multiple_of(64);
 
 const ENTRY_OCTETS: usize = size_of::<BufRingEntry>();
 
@@ -47,13 +49,13 @@ impl ReceiveBuffers {
         Ok(buffers)
     }
 
-    /// The first `len` octets of a buffer that a completion has named, at most the whole of it.
-    pub(super) fn filled(&mut self, buffer: u16, len: usize) -> &mut [u8] {
-        let len = len.min(BUFFER_OCTETS);
+    /// A buffer that a completion has named.
+    pub(super) fn whole(&mut self, buffer: u16) -> &mut [u8] {
         let start = usize::from(buffer & self.mask) * BUFFER_OCTETS;
+        let address = self.memory.at(start, BUFFER_OCTETS);
         // SAFETY: inside the mapping (`at` checks), initialised (mapped zeroed), and ours alone from
         // the completion to `give_back`; the borrow of `self` keeps the two apart.
-        unsafe { std::slice::from_raw_parts_mut(self.memory.at(start, len), len) }
+        unsafe { std::slice::from_raw_parts_mut(address, BUFFER_OCTETS) }
     }
 
     /// Gives a buffer to the kernel.

@@ -3,8 +3,8 @@
 use std::io;
 use std::net::SocketAddr;
 
-use super::super::DATAGRAM_MAX_OCTETS;
 use super::super::sockaddr::{RawAddress, SOCKADDR_MAX_OCTETS};
+use super::super::{DATAGRAM_MAX_OCTETS, TAILROOM_OCTETS};
 use crate::memory::Pages;
 
 /// Sends that can be under way at once.
@@ -12,7 +12,9 @@ const SLOTS: u16 = 512;
 
 /// Room for the address, aligned as its structures ask.
 const ADDRESS_OCTETS: usize = SOCKADDR_MAX_OCTETS.next_multiple_of(8);
-const SLOT_OCTETS: usize = (ADDRESS_OCTETS + DATAGRAM_MAX_OCTETS).next_multiple_of(64);
+/// What was received and lengthened fits as well.
+const PACKET_MAX_OCTETS: usize = DATAGRAM_MAX_OCTETS + TAILROOM_OCTETS;
+const SLOT_OCTETS: usize = (ADDRESS_OCTETS + PACKET_MAX_OCTETS).next_multiple_of(64);
 
 #[derive(Debug)]
 pub(super) struct SendSlots {
@@ -36,7 +38,7 @@ impl SendSlots {
 
     /// Copies a packet into a free slot; none when all are busy or the packet is too long.
     pub(super) fn fill(&mut self, to: SocketAddr, bytes: &[u8]) -> Option<(u16, Place)> {
-        if bytes.len() > DATAGRAM_MAX_OCTETS {
+        if bytes.len() > PACKET_MAX_OCTETS {
             return None;
         }
         let slot = self.free.pop()?;

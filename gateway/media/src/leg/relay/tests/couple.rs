@@ -100,9 +100,11 @@ impl Couple {
         let Self { legs, counters, events, now, .. } = self;
         let mut bytes = bytes.to_vec();
         let mut around = Surroundings { now: *now, counters, events };
-        let passed = legs[at].datagram(channel, from, &bytes, &mut around)?;
+        let octets = bytes.len();
+        let mut datagram = Datagram::new(&mut bytes, octets);
+        let passed = legs[at].datagram(channel, from, &mut datagram, &mut around)?;
         assert_eq!(passed.mate, 1 - at);
-        match legs[passed.mate].relay(&passed, &mut bytes, &mut around) {
+        match legs[passed.mate].relay(&passed, &mut datagram, &mut around) {
             Verdict::Consumed => None,
             Verdict::Forward { port, to, len } => {
                 assert_eq!(port, legs[1 - at].ports.rtp);
