@@ -38,7 +38,7 @@ struct Arguments {
     parties: Parties,
 }
 
-#[derive(Clone, Copy, Debug, ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Carrier {
     /// Sockets behind epoll.
     Mio,
@@ -64,7 +64,12 @@ fn main() -> ExitCode {
 
 fn run(arguments: &Arguments) -> Result<(), Box<dyn std::error::Error>> {
     let settings = Settings {
-        backend: backend(arguments)?,
+        backend: match arguments.backend {
+            Carrier::Mio => Backend::Mio,
+            Carrier::IoUring => Backend::IoUring,
+            Carrier::AfXdp | Carrier::Kernel => Backend::AfXdp,
+        },
+        in_kernel: arguments.backend == Carrier::Kernel,
         device: arguments.device.clone(),
         address: arguments.address,
         workers: usize::from(arguments.workers),
@@ -82,14 +87,4 @@ fn run(arguments: &Arguments) -> Result<(), Box<dyn std::error::Error>> {
     end.recv()?;
     eprintln!("trunkline-media-relay: {}", relay.sum());
     Ok(())
-}
-
-/// What carries the packets, if this program has it.
-fn backend(arguments: &Arguments) -> Result<Backend, String> {
-    match arguments.backend {
-        Carrier::Mio => Ok(Backend::Mio),
-        Carrier::IoUring => Ok(Backend::IoUring),
-        Carrier::AfXdp => Ok(Backend::AfXdp),
-        Carrier::Kernel => Err("kernel: the relay in the kernel is not built in yet".to_owned()),
-    }
 }

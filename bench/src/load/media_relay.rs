@@ -27,6 +27,8 @@ pub struct Settings {
     pub backend: Backend,
     /// The network device that `af_xdp` takes past the kernel.
     pub device: Option<String>,
+    /// Whether the kernel relays on its device what needs nothing done to it.
+    pub in_kernel: bool,
     /// Where its ports are.
     pub address: Ipv4Addr,
     /// Its workers; they stay on the cores from 0 on.
@@ -68,6 +70,7 @@ impl MediaRelay {
             cores: (0..workers).collect(),
             backend: Some(settings.backend),
             device: settings.device.clone(),
+            kernel_relay: settings.in_kernel,
             rtp_ports: PORTS,
             tick: settings.tick,
             realtime_priority: settings.realtime_priority,
@@ -183,6 +186,7 @@ mod tests {
         let settings = Settings {
             backend: Backend::Mio,
             device: None,
+            in_kernel: false,
             address: Ipv4Addr::LOCALHOST,
             workers: 1,
             tick: Duration::from_millis(5),

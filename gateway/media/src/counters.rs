@@ -109,6 +109,12 @@ counters! {
     dropped_exhausted,
     /// Dropped: longer than any packet a leg can have.
     dropped_oversized,
+    /// Of the packets received and sent, those that were relayed on their way and never came here.
+    packets_relayed_below,
+    /// Streams that were given away to be relayed on their way.
+    streams_given_below,
+    /// Of these, the ones that were brought back.
+    streams_recalled,
     /// Received past the kernel.
     received_fast,
     /// Sent past the kernel.

@@ -1,5 +1,6 @@
 //! One RTP leg on its worker: packets in, packets out, reports, digits.
 
+mod below;
 mod from_line;
 mod incoming;
 mod outgoing;
@@ -206,6 +207,7 @@ impl Leg {
     /// The worker's tick: what the line has brought goes out, and what is due is done.
     pub(crate) fn tick(&mut self, io: &mut dyn PacketIo, around: &mut Surroundings<'_>) {
         self.send_from_line(io, around);
+        self.look_below(around);
         self.watch_digits(around);
         self.watch_timeout(around);
         if self.reports.is_due(around.now) {
@@ -225,6 +227,7 @@ impl Leg {
         coders: Coders,
         around: &mut Surroundings<'_>,
     ) {
+        self.recall(around);
         if let Some(decoder) = coders.decoder {
             self.tell_timeslot(ToTimeslot::Decoder(decoder));
         }
@@ -332,6 +335,7 @@ impl Leg {
             && self.incoming.is_silent(around.now, self.rtp_timeout)
         {
             around.events.push(self.id, MediaEventKind::RtpTimeout, around.counters);
+            self.recall_what_comes(around);
         }
     }
 

@@ -226,6 +226,7 @@ impl Media {
             core,
             realtime_priority: self.config.realtime_priority,
             tick: self.config.tick,
+            relays_below: self.config.kernel_relay && self.backend == Backend::AfXdp,
             legs_max,
         };
         let link = Arc::new(Link::new(legs_max));

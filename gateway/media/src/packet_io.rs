@@ -11,7 +11,7 @@ mod io_uring;
 mod mio;
 mod sockaddr;
 
-pub use self::af_xdp::{AfXdp, FastPath};
+pub use self::af_xdp::{AfXdp, FastPath, RelayBelow};
 pub use self::choice::{Choice, Host, Opening, choose, probe};
 pub use self::datagram::Datagram;
 pub use self::io_uring::IoUring;
@@ -84,11 +84,40 @@ pub trait PacketIo {
     /// Sends all that is still waiting.
     fn flush(&mut self);
 
+    /// Has a stream relayed on its way, before it comes here, if this back end can and knows the
+    /// way. What is not of the stream still comes here, and so does everything once it is recalled.
+    fn relay_below(&mut self, _stream: &Stream) -> Option<RelayBelow> {
+        None
+    }
+
     /// What has been counted since the start.
     fn counts(&self) -> IoCounts;
 
     /// Which back end this is.
     fn kind(&self) -> Backend;
+}
+
+/// An RTP stream and what becomes of it on its way from one port to another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Stream {
+    /// The port it comes by.
+    pub port: PortIndex,
+    /// Who sends it.
+    pub peer: SocketAddr,
+    /// Its SSRC, and the one it gets.
+    pub ssrc: (u32, u32),
+    /// Its payload type, and the one it gets.
+    pub payload_type: (u8, u8),
+    /// Added to each sequence number.
+    pub sequence_offset: u16,
+    /// Added to each timestamp.
+    pub timestamp_offset: u32,
+    /// The newest sequence number given so far, and its timestamp.
+    pub newest: (u16, u32),
+    /// The port it leaves by.
+    pub out: PortIndex,
+    /// Where it goes.
+    pub to: SocketAddr,
 }
 
 /// Counters of a back end.

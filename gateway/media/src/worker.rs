@@ -77,6 +77,7 @@ pub(crate) struct WorkerSettings {
     pub(crate) core: usize,
     pub(crate) realtime_priority: Option<u8>,
     pub(crate) tick: Duration,
+    pub(crate) relays_below: bool,
     pub(crate) legs_max: usize,
 }
 
@@ -85,6 +86,8 @@ pub(crate) struct Worker {
     io: Box<dyn PacketIo>,
     link: Arc<Link>,
     tick: Duration,
+    /// Streams may be given to the back end to be relayed on their way.
+    relays_below: bool,
     legs: Slab<Box<Leg>>,
     by_serial: HashMap<u64, usize>,
     /// Whose port it is, by [`PortIndex`].
@@ -93,6 +96,8 @@ pub(crate) struct Worker {
     counters: WorkerCounters,
     /// Legs whose code has failed in this tick.
     failed: Vec<usize>,
+    /// Legs whose stream may be relayed on its way.
+    steady: Vec<usize>,
 }
 
 impl Worker {
@@ -121,12 +126,14 @@ impl Worker {
             io,
             link,
             tick: settings.tick,
+            relays_below: settings.relays_below,
             legs: Slab::with_capacity(settings.legs_max),
             by_serial: HashMap::with_capacity(settings.legs_max),
             owners: Vec::with_capacity(2 * settings.legs_max),
             events,
             counters: WorkerCounters::default(),
             failed: Vec::with_capacity(settings.legs_max),
+            steady: Vec::with_capacity(settings.legs_max),
         })
     }
 
@@ -192,12 +199,33 @@ impl Worker {
     }
 
     fn tick_legs(&mut self, now: Instant) {
-        let Self { io, legs, events, counters, failed, .. } = self;
+        let Self { io, legs, events, counters, failed, steady, relays_below, .. } = self;
         for (index, leg) in legs.iter_mut() {
             let mut around = Surroundings { now, counters, events };
             let work = || leg.tick(&mut **io, &mut around);
             if catch_unwind(AssertUnwindSafe(work)).is_err() && !failed.contains(&index) {
                 failed.push(index);
+            }
+            if *relays_below && leg.is_steady() {
+                steady.push(index);
+            }
+        }
+        if self.relays_below {
+            self.give_below(now);
+        }
+    }
+
+    /// Gives streams that need nothing done to them to the back end, to be relayed on their way.
+    fn give_below(&mut self, now: Instant) {
+        let Self { io, legs, events, counters, steady, .. } = self;
+        for index in steady.drain(..) {
+            let Some(mate) = legs.get(index).and_then(|leg| leg.mate()) else { continue };
+            let Ok([leg, mate]) = legs.get_disjoint_mut([index, mate]) else { continue };
+            let Some(stream) = leg.stream_to(mate) else { continue };
+            if let Some(relay) = io.relay_below(&stream) {
+                let relay = Arc::new(relay);
+                leg.comes_below(&relay, &mut Surroundings { now, counters, events });
+                mate.goes_below(&relay);
             }
         }
     }
@@ -298,6 +326,8 @@ impl Worker {
     fn close(&mut self, index: usize, now: Instant) {
         let Some(mut leg) = self.legs.try_remove(index) else { return };
         self.by_serial.remove(&leg.id.serial);
+        let Self { events, counters, .. } = self;
+        leg.recall(&mut Surroundings { now, counters, events });
         if let Some(mate) = leg.mate().and_then(|mate| self.legs.get_mut(mate)) {
             mate.set_mate(None);
         }

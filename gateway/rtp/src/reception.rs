@@ -145,6 +145,24 @@ impl Reception {
         arrival
     }
 
+    /// Takes note of packets that arrived without being seen one by one, the newest of them
+    /// `newest`; of their jitter nothing is known.
+    pub fn packets_arrived_unseen(&mut self, packets: u32, newest: SequenceNumber) {
+        let step = newest.0.wrapping_sub(self.max.0);
+        if packets == 0 || self.probation > 0 || !self.started {
+            return;
+        }
+        self.received = self.received.wrapping_add(packets);
+        if step != 0 && step < MAX_DROPOUT {
+            if newest.0 < self.max.0 {
+                self.cycles = self.cycles.wrapping_add(1 << 16);
+            }
+            self.max = newest;
+            // Which of them are missing is not known: one that is seen yet is believed.
+            self.seen = self.seen.checked_shl(u32::from(step)).unwrap_or(0) | 1;
+        }
+    }
+
     /// RFC 3550 A.1, `update_seq`, with a memory of the last 64 packets to know duplicates.
     fn place(&mut self, sequence: SequenceNumber) -> Arrival {
         if !self.started {

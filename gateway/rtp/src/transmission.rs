@@ -26,6 +26,12 @@ impl Transmission {
         self.payload_octets += payload_octets as u64;
     }
 
+    /// Counts packets that were sent in our name.
+    pub fn packets_sent(&mut self, packets: u64, payload_octets: u64) {
+        self.packets += packets;
+        self.payload_octets += payload_octets;
+    }
+
     /// Packets sent.
     pub fn packets(&self) -> u64 {
         self.packets

@@ -154,6 +154,13 @@ impl Assembler {
         self.emit(STORE_IMMEDIATE | width as u8, to as u8, offset, number);
     }
 
+    /// The same, ordered against every load and store around it; `from` becomes what was there.
+    pub(crate) fn ordered_add(&mut self, to: Register, offset: i16, from: Register) {
+        const FETCH: i32 = 1;
+        let operation = ATOMIC | Width::Octets8 as u8;
+        self.emit(operation, to as u8 | (from as u8) << 4, offset, Arithmetic::Add as i32 | FETCH);
+    }
+
     /// Adds to eight octets of memory that others add to as well.
     pub(crate) fn atomic_add(&mut self, to: Register, offset: i16, from: Register) {
         let operation = ATOMIC | Width::Octets8 as u8;

@@ -65,6 +65,9 @@ pub(crate) struct Entry {
     /// Its timestamp, in our order.
     pub(crate) timestamp: AtomicU32,
     _pad_2: AtomicU32,
+    /// Packets the program has begun to relay.
+    pub(crate) begun: AtomicU64,
+    /// And has done with.
     pub(crate) packets: AtomicU64,
     /// Of payload.
     pub(crate) octets: AtomicU64,
@@ -100,6 +103,9 @@ pub struct Relay {
     /// The traffic class of the packets that go out.
     pub traffic_class: u8,
 }
+
+/// Looks at a port that the program is at work on, some tens of microseconds.
+const PATIENCE: u32 = 10_000;
 
 /// What the program has relayed from a port since it was told to.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -192,9 +198,6 @@ impl PortTable {
     }
 
     /// Has the program relay what comes to a port that is steered. Its counters begin anew.
-    ///
-    /// The program may still be at work with an earlier relay of the same port: between
-    /// [`PortTable::recall`] and here a tick must have gone by.
     pub fn relay(&self, port: u16, relay: &Relay) {
         let Some(entry) = self.entry(port) else { return };
         let order = Ordering::Relaxed;
@@ -221,17 +224,27 @@ impl PortTable {
         entry.ip_sum.store(constant_sum(begin, relay), order);
         entry.sequence.store(relay.newest.0.into(), order);
         entry.timestamp.store(relay.newest.1, order);
+        entry.begun.store(0, order);
         entry.packets.store(0, order);
         entry.octets.store(0, order);
         entry.action.store(action::RELAY, Ordering::Release);
     }
 
-    /// Brings the packets of a relayed port back to the worker. The program may be at work on one
-    /// more packet: what [`PortTable::relayed`] says is final a tick later.
-    pub fn recall(&self, port: u16) {
-        if let Some(entry) = self.entry(port) {
-            entry.action.store(action::STEER, Ordering::Release);
+    /// Brings the packets of a relayed port back to the worker, and waits the moment that the
+    /// program may need for one it is at work on: what it has relayed is final then.
+    pub fn recall(&self, port: u16) -> Relayed {
+        let Some(entry) = self.entry(port) else { return Relayed::default() };
+        entry.action.store(action::STEER, Ordering::SeqCst);
+        // The program cannot be stopped half-way but by a kernel that schedules it as a thread: a
+        // worker of higher priority must not wait for it for ever.
+        for _ in 0..PATIENCE {
+            let done = entry.packets.load(Ordering::SeqCst);
+            if entry.begun.load(Ordering::SeqCst) == done {
+                break;
+            }
+            std::hint::spin_loop();
         }
+        self.relayed(port)
     }
 
     /// What the program has relayed.

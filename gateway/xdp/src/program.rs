@@ -181,6 +181,13 @@ fn relay(p: &mut Assembler, steer: Label) {
     p.jump_if(R5, Above, 1500, steer);
     p.jump_if(R5, Equal, 0, steer);
 
+    // From here on the packet is ours, unless it was recalled meanwhile: see `PortTable::recall`.
+    let recalled = p.label();
+    p.mov(R3, 1);
+    p.ordered_add(R9, entry(offset_of!(Entry, begun)), R3);
+    p.load(Octets4, R3, R9, entry(offset_of!(Entry, action)));
+    p.jump_if(R3, NotEqual, action::RELAY as i32, recalled);
+
     // R0: the checksum's sum without what is replaced (RFC 1624 §3): ~HC + ~m + ...
     let replaced = [IP_SOURCE, IP_DESTINATION, UDP, RTP, RTP + 4, RTP + 8];
     p.load(Octets2, R0, R7, UDP_CHECKSUM);
@@ -232,9 +239,14 @@ fn relay(p: &mut Assembler, steer: Label) {
     p.place(counted);
     p.atomic_add(R9, entry(offset_of!(Entry, octets)), R5);
     p.mov(R3, 1);
-    p.atomic_add(R9, entry(offset_of!(Entry, packets)), R3);
+    p.ordered_add(R9, entry(offset_of!(Entry, packets)), R3);
     p.mov(R0, XDP_TX);
     p.exit();
+
+    p.place(recalled);
+    p.mov(R3, -1);
+    p.ordered_add(R9, entry(offset_of!(Entry, begun)), R3);
+    p.jump(steer);
 }
 
 /// Writes the headers anew; keeps R0, R2 and R5.

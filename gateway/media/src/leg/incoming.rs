@@ -3,8 +3,9 @@
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
+use trunkline_rtp::codec::Codec;
 use trunkline_rtp::jitter::{Frame, Insertion};
-use trunkline_rtp::packet::RtpPacket;
+use trunkline_rtp::packet::{RtpPacket, SequenceNumber};
 use trunkline_rtp::playout::Timeline;
 use trunkline_rtp::reception::{Arrival, Reception, ReceptionStatistics};
 use trunkline_rtp::source::{PayloadTypes, Refusal, Verdict};
@@ -109,6 +110,38 @@ impl Incoming {
         self.silent_since = Some(now);
     }
 
+    /// Packets of the present stream have arrived below, the newest under this number.
+    pub(super) fn arrived_below(
+        &mut self,
+        packets: u64,
+        octets: u64,
+        newest: SequenceNumber,
+        now: Instant,
+    ) {
+        if let Some(stream) = &mut self.stream {
+            let few = u32::try_from(packets).unwrap_or(u32::MAX);
+            stream.reception.packets_arrived_unseen(few, newest);
+        }
+        self.packets += packets;
+        self.octets += octets;
+        self.silent_since = Some(now);
+    }
+
+    /// Whether a digit is being pressed.
+    pub(super) fn has_digit(&self) -> bool {
+        self.digits.next_deadline().is_some()
+    }
+
+    /// The payload type by which a codec comes, if this is the present stream.
+    pub(super) fn payload_type_of(&self, codec: Codec, ssrc: u32) -> Option<u8> {
+        self.stream.as_ref().filter(|stream| stream.ssrc == ssrc)?;
+        let format = self.formats.iter().find(|format| match format.payload {
+            Payload::Audio(audio) => audio.same_encoding(&codec),
+            _ => false,
+        });
+        format.map(|format| format.payload_type)
+    }
+
     /// The payload type of comfort noise, if it was agreed on.
     pub(super) fn comfort_noise(&self) -> Option<u8> {
         let noise = self.formats.iter().find(|f| f.payload == Payload::ComfortNoise);
@@ -165,6 +198,7 @@ impl Leg {
         match source.judge(from, &packet, around.now) {
             Verdict::Accept => {}
             Verdict::AcceptMoved => {
+                self.recall(around);
                 let kind = MediaEventKind::SourceMoved { to: from };
                 around.events.push(self.id, kind, around.counters);
             }
@@ -195,6 +229,7 @@ impl Leg {
             around.events.push(self.id, MediaEventKind::RtpResumed, around.counters);
         }
         self.incoming.silent_since = Some(around.now);
+        self.met_above(payload, header.ssrc, around);
         let (clock_hz, sampled_at) = match payload {
             Payload::Audio(codec) => (codec.rtp_clock_hz(), Some(header.timestamp)),
             Payload::ComfortNoise => (8000, Some(header.timestamp)),
@@ -218,8 +253,10 @@ impl Leg {
         self.incoming.octets += packet.payload.len() as u64;
         around.counters.packets_received += 1;
         around.counters.octets_received += packet.payload.len() as u64;
-        if let Joint::Pair(pair) = &self.joint {
+        if let Joint::Pair(pair) = &mut self.joint {
             let mate = pair.mate();
+            let is_plain = packet.csrc.is_empty() && packet.extension.is_none();
+            pair.heard(is_plain && matches!(payload, Payload::Audio(_)));
             let restarted = matches!(arrival, Arrival::Restarted { .. });
             return self.pass(packet, payload, restarted, mate, around);
         }

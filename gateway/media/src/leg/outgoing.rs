@@ -94,6 +94,11 @@ impl Outgoing {
         RtpHeader { marker, payload_type, sequence, timestamp, ssrc: self.ssrc }
     }
 
+    /// Packets have gone out in our name.
+    pub(super) fn packets_sent(&mut self, packets: u64, payload_octets: u64) {
+        self.transmission.packets_sent(packets, payload_octets);
+    }
+
     /// A packet has gone out with this much payload.
     pub(super) fn packet_sent(&mut self, payload_octets: usize) {
         self.transmission.packet_sent(payload_octets);

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use trunkline_rtp::packet::{RtpHeader, SequenceNumber, Timestamp};
 
+use super::below::Below;
 use super::outgoing::Outgoing;
 use super::{Channel, Joint, Leg, Surroundings};
 use crate::packet_io::{Datagram, Verdict};
@@ -49,6 +50,12 @@ pub(super) struct Pair {
     pace: Option<u32>,
     /// When the packet came whose timestamp is the newest.
     newest_at: Instant,
+    /// Packets of nothing but speech that have come to this leg in a row.
+    pub(super) steady: u16,
+    /// The stream that comes to this leg, while it is relayed below.
+    pub(super) comes_below: Option<Below>,
+    /// The stream that leaves by this leg, while it is.
+    pub(super) goes_below: Option<Below>,
 }
 
 /// How the present speaker's numbers become ours.
@@ -66,11 +73,53 @@ struct Anchor {
 
 impl Pair {
     pub(super) fn new(now: Instant) -> Self {
-        Self { mate: None, anchor: None, pace: None, newest_at: now }
+        Self {
+            mate: None,
+            anchor: None,
+            pace: None,
+            newest_at: now,
+            steady: 0,
+            comes_below: None,
+            goes_below: None,
+        }
     }
 
     pub(super) fn mate(&self) -> Option<usize> {
         self.mate
+    }
+
+    /// A packet has come: of speech in its plainest form, or not.
+    pub(super) fn heard(&mut self, is_plain: bool) {
+        self.steady = if is_plain { self.steady.saturating_add(1) } else { 0 };
+    }
+
+    /// The present speaker, and what is added to his numbers and timestamps.
+    pub(super) fn numbering(&self) -> Option<(u32, u16, u32)> {
+        let anchor = self.anchor?;
+        Some((anchor.ssrc, anchor.sequence_offset, anchor.timestamp_offset))
+    }
+
+    /// Packets of the present speaker have gone out below, the newest under these numbers.
+    pub(super) fn went_below(
+        &mut self,
+        outgoing: &mut Outgoing,
+        sequence: SequenceNumber,
+        timestamp: Timestamp,
+        now: Instant,
+    ) {
+        let Some(anchor) = &mut self.anchor else { return };
+        if sequence.since(outgoing.sequence) < 0 {
+            return;
+        }
+        anchor.newest = SequenceNumber(sequence.0.wrapping_sub(anchor.sequence_offset));
+        anchor.spoken = None;
+        if anchor.newest.0.wrapping_sub(anchor.first.0) > 2 * REORDERED_MAX {
+            anchor.first = SequenceNumber(anchor.newest.0.wrapping_sub(REORDERED_MAX));
+        }
+        outgoing.sequence = sequence.next();
+        outgoing.timestamp = timestamp;
+        outgoing.marker = false;
+        self.newest_at = now;
     }
 
     /// What is sent changes.
@@ -217,6 +266,7 @@ impl Leg {
         datagram: &mut Datagram<'_>,
         around: &mut Surroundings<'_>,
     ) -> Verdict {
+        self.look_what_went(around);
         let destination = self.destination();
         let payload_type = self.payload_type_of(passed.payload);
         let Joint::Pair(pair) = &mut self.joint else { return Verdict::Consumed };

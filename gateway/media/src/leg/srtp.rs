@@ -88,6 +88,10 @@ impl Srtp {
         Some(contexts.keys.local.suite())
     }
 
+    pub(super) fn is_active(&self) -> bool {
+        self.active
+    }
+
     /// The figures, if the leg was ever SRTP.
     pub(super) fn figures(&self) -> Option<SrtpFigures> {
         self.contexts.as_ref()?;

@@ -3,8 +3,10 @@
 //! Every port is a bound socket all the same: it owns the port, takes what comes by another device
 //! or in fragments, and sends what has no known neighbour yet, which makes the kernel look for it.
 
+mod below;
 mod paths;
 
+pub use self::below::RelayBelow;
 pub use self::paths::Paths;
 
 use std::fmt;
@@ -19,8 +21,8 @@ use trunkline_xdp::{Binding, Bypass, Lanes, Mode, Onward, XdpError};
 
 use super::mio::Mio;
 use super::{
-    Backend, DATAGRAM_MAX_OCTETS, Datagram, IoCounts, PacketIo, PortIndex, Sink, TAILROOM_OCTETS,
-    Verdict,
+    Backend, DATAGRAM_MAX_OCTETS, Datagram, IoCounts, PacketIo, PortIndex, Sink, Stream,
+    TAILROOM_OCTETS, Verdict,
 };
 
 /// A device taken past the kernel, shared by all workers.
@@ -68,6 +70,10 @@ struct Port {
     destination: IpAddr,
     path: Option<Path>,
     state: u64,
+    /// Whether the UDP checksums of what comes are whole: looked at now and then.
+    whole_checksums: bool,
+    /// Packets until they are looked at again.
+    look_in: u8,
     /// Packets to a stale neighbour since the kernel was last made to send one itself.
     unasked: u16,
 }
@@ -75,6 +81,9 @@ struct Port {
 /// To a stale neighbour so many packets go past the kernel before it sends one itself, and thereby
 /// asks whether the neighbour is still there (RFC 4861 §7.3.2): a few seconds of a call.
 const UNASKED_MAX: u16 = 128;
+
+/// Packets of a port between two looks at their checksums.
+const LOOK_EVERY: u8 = 32;
 
 /// Flushes between two questions what the kernel has dropped.
 const ASK_EVERY: u32 = 200;
@@ -160,6 +169,8 @@ impl Port {
             self.destination = to.ip();
             self.state = state;
             self.path = paths.find(self.local.ip(), to.ip());
+            // The next packet makes the kernel ask.
+            self.unasked = UNASKED_MAX - 1;
         }
         let path = self.path?;
         if path.stale {
@@ -170,6 +181,16 @@ impl Port {
             }
         }
         Some(path)
+    }
+
+    fn look_at_checksum(&mut self, frame: &[u8], datagram: &frame::Datagram) {
+        match self.look_in.checked_sub(1) {
+            Some(left) => self.look_in = left,
+            None => {
+                self.look_in = LOOK_EVERY;
+                self.whole_checksums = frame::is_checksum_whole(frame, datagram);
+            }
+        }
     }
 
     /// The way for a datagram of so many octets, and the headers it gets.
@@ -193,6 +214,8 @@ impl PacketIo for AfXdp {
             destination: IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED),
             path: None,
             state: 0,
+            whole_checksums: false,
+            look_in: 0,
             unasked: 0,
         });
         // A port of every address of the host is left to its socket: the program compares one.
@@ -227,6 +250,9 @@ impl PacketIo for AfXdp {
                 return Onward::Done;
             }
             counts.received_fast += 1;
+            if let Some(port) = ports.get_mut(receiver) {
+                port.look_at_checksum(&frame[packet], &datagram);
+            }
             let octets = payload.len();
             let mut shown = Datagram::new(&mut frame[payload.start..room], octets);
             let verdict = sink(receiver, datagram.from, &mut shown);
@@ -271,6 +297,11 @@ impl PacketIo for AfXdp {
             self.ask_in = ASK_EVERY;
             self.counts.receive_failed = self.lanes.dropped();
         }
+    }
+
+    fn relay_below(&mut self, stream: &Stream) -> Option<RelayBelow> {
+        let (out, receiver) = (*self.ports.get_mut(stream.out)?, *self.ports.get_mut(stream.port)?);
+        RelayBelow::new(&self.fast_path, &receiver, &out, stream)
     }
 
     fn counts(&self) -> IoCounts {

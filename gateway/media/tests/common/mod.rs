@@ -185,6 +185,11 @@ impl FarEnd {
         let ip = own_address();
         let rtp = UdpSocket::bind((ip, 30_000)).expect("bind");
         let rtcp = UdpSocket::bind((ip, 30_001)).expect("bind");
+        Self::by(rtp, rtcp)
+    }
+
+    /// With sockets of another host, say.
+    pub fn by(rtp: UdpSocket, rtcp: UdpSocket) -> Self {
         for socket in [&rtp, &rtcp] {
             socket.set_read_timeout(Some(Duration::from_secs(5))).expect("timeout");
         }

@@ -1,4 +1,5 @@
 //! Two hosts on one machine: network namespaces with a cable between them.
+#![allow(dead_code, reason = "each test file uses its part")]
 
 use std::fs::File;
 use std::net::{IpAddr, SocketAddr, UdpSocket};
@@ -92,8 +93,12 @@ impl Hosts {
         socket
     }
 
+    /// Runs a command at the near host.
+    pub fn ip_near(&self, words: &[&str]) {
+        ip(&[&["-n", &self.near], words].concat()).expect("the near host obeys");
+    }
+
     /// Runs a command at the far host.
-    #[allow(dead_code)]
     pub fn ip_far(&self, words: &[&str]) {
         ip(&[&["-n", &self.far], words].concat()).expect("the far host obeys");
     }
