@@ -353,3 +353,6 @@ pub fn statistics(figures: &LegStatistics) -> Value {
         "rtcp_sent": figures.rtcp_sent,
     })
 }
+
+#[cfg(test)]
+mod tests;
