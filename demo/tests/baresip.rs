@@ -7,20 +7,13 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use common::baresip::Baresip;
-use common::{begins_at_ms, ended_call, exchange_calls, has, pesq, system, wait_for, wait_idle};
+use common::{
+    begins_at_ms, ended_call, exchange_calls, has, pesq, speech_with_silence, system, wait_for,
+    wait_idle,
+};
 use serde_json::json;
-use trunkline_demo::network::{Layout, post};
+use trunkline_demo::network::post;
 use trunkline_demo::speech;
-
-/// What baresip says: the caller's speech with silence behind it, since baresip hangs up when its
-/// file ends and the telephone shall have said all by then.
-fn with_silence(layout: &Layout) -> PathBuf {
-    let mut samples = speech::read(&layout.file("caller.wav")).expect("the caller's speech");
-    samples.extend(std::iter::repeat_n(0, 2 * 8_000));
-    let path = layout.file("baresip-says.wav");
-    speech::write(&path, &samples).expect("it is written");
-    path
-}
 
 /// What was heard is what was said, and clear.
 ///
@@ -44,7 +37,8 @@ fn baresip_and_a_telephone_hear_one_another() {
     }
     let (network, _folder) = system(40, |layout| layout.speech_s = 4);
     let layout = &network.layout;
-    let baresip = Baresip::at(layout, Baresip::free_address(), "PCMA", &with_silence(layout));
+    let baresip =
+        Baresip::at(layout, Baresip::free_address(), "PCMA", &speech_with_silence(layout));
     let mut peer = baresip.call(layout.gateway_a(), "0333331234", 10);
     let call = ended_call(&network, 1);
     assert!(peer.succeeds(Duration::from_secs(15)), "{}", baresip.said());
@@ -66,7 +60,7 @@ fn baresip_speaks_opus_to_a_telephone() {
     });
     let layout = &network.layout;
     let codec = "opus/48000/2";
-    let baresip = Baresip::at(layout, Baresip::free_address(), codec, &with_silence(layout));
+    let baresip = Baresip::at(layout, Baresip::free_address(), codec, &speech_with_silence(layout));
     let mut peer = baresip.call(layout.gateway_a(), "0333331234", 10);
     let call = ended_call(&network, 1);
     assert!(peer.succeeds(Duration::from_secs(15)), "{}", baresip.said());
@@ -102,7 +96,7 @@ fn a_telephone_calls_baresip_which_speaks_mu_law() {
         );
     });
     let layout = &network.layout;
-    let baresip = Baresip::at(layout, address, "PCMU", &with_silence(layout));
+    let baresip = Baresip::at(layout, address, "PCMU", &speech_with_silence(layout));
     let mut peer = baresip.answer(12);
     let exchange = layout.exchange_http();
     let telephone = format!("{exchange}/telephones/81333331234/call");

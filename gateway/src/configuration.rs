@@ -17,6 +17,10 @@ use trunkline_number::{CountryProfile, Dialled, E164};
 use trunkline_program::{ConfigurationError, Source};
 use trunkline_sip::Uri;
 
+mod srtp;
+
+pub use srtp::{Srtp, SrtpPeer, SrtpPolicy, SuiteName};
+
 /// The configuration file as written.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
@@ -32,6 +36,9 @@ pub struct File {
     /// Codecs offered and accepted, best first.
     #[serde(default = "default_codecs")]
     pub codecs: Vec<CodecName>,
+    /// SRTP with keys in session descriptions.
+    #[serde(default)]
+    pub srtp: Srtp,
     /// How numbers are dialled here.
     #[serde(default)]
     pub country: CountryProfile,
@@ -398,6 +405,7 @@ impl Configuration {
                 "write 20, 40 or 60, or leave opus out of codecs",
             ));
         }
+        file.srtp.check(source)?;
         check_limits(&file.limits, source)?;
         check_spans(&file, source)?;
         let trunk_groups = trunk_groups(&file, source)?;

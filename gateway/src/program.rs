@@ -77,6 +77,13 @@ pub fn run(configuration: Configuration) -> Result<(), GatewayError> {
 
 async fn serve(configuration: Configuration) -> Result<(), GatewayError> {
     let file = &configuration.file;
+    if let Some(key) = file.srtp.key_that_permits() {
+        tracing::warn!(
+            key,
+            "SRTP keys travel in SIP over UDP and TCP, where whoever sees the signalling can read \
+             them: let it pass through protected networks only"
+        );
+    }
     let mut signals = Signals::catch().map_err(system("signals"))?;
     let media = start_media(&configuration)?;
     let mut media_events = media.events().expect("nobody else asked for them");
@@ -87,6 +94,7 @@ async fn serve(configuration: Configuration) -> Result<(), GatewayError> {
             address: file.rtp.address,
             codecs: file.codecs.iter().map(|codec| codec_of(*codec)).collect(),
             ptime_ms: file.rtp.ptime_ms as u16,
+            suites: file.srtp.suites.iter().map(|suite| suite.0).collect(),
             cname: file.name.clone(),
         },
     );

@@ -20,10 +20,12 @@ use trunkline_directory::client::{EnumResolver, Resolution};
 use trunkline_isdn::{Indication, Output, Presentation, Request, Setup, TransferCapability};
 use trunkline_media::{MediaEvent, MediaEventKind};
 use trunkline_number::E164;
-use trunkline_sip::{Endpoint, Event as SipEvent, IncomingInvite, OutgoingInvite, Uri};
+use trunkline_sip::{
+    Endpoint, Event as SipEvent, IncomingInvite, OutgoingInvite, Sdp, SipError, Uri,
+};
 use trunkline_tdm::SpanEvent;
 
-use crate::configuration::Configuration;
+use crate::configuration::{Configuration, SrtpPolicy};
 use crate::journal::Journal;
 use crate::status::{Calls, Status};
 use crate::wall_clock::WallClock;
@@ -35,7 +37,9 @@ mod report;
 pub mod voice;
 
 use lines::{LineLeg, Lines, calling_number, is_from_user, line_number};
-use packet_legs::{PacketLeg, PacketLegs, names_a_number, offer_of, release_of_failure};
+use packet_legs::{
+    PacketLeg, PacketLegs, names_a_number, offer_of, refuses_the_offer, release_of_failure,
+};
 use records::Records;
 use voice::{OnTimeslot, Voice};
 
@@ -180,7 +184,7 @@ impl Switch {
             }
             SipEvent::Answered { leg, sdp } => self.packet_answered(now, leg, sdp.as_deref()),
             SipEvent::Failed { leg, status, cause, .. } => {
-                self.packet_gone(now, leg, release_of_failure(status, cause));
+                self.packet_failed(now, leg, status, cause);
             }
             SipEvent::Cancelled { leg, cause } => {
                 let release = Release {
@@ -344,7 +348,8 @@ impl Switch {
 
     fn invited(&mut self, now: Instant, invite: &IncomingInvite) {
         *self.calls.offered.entry("packet").or_default() += 1;
-        let trusted = self.configuration.trusts(&invite.source.ip().to_string());
+        let host = invite.source.ip().to_string();
+        let trusted = self.configuration.trusts(&host);
         let (call, leg) = self.control.offered_by_packet(now, offer_of(invite, trusted));
         let number = match self.control.routing.understood(&invite.request_uri.user) {
             Some(number) if names_a_number(&invite.request_uri) => Some(number),
@@ -365,15 +370,18 @@ impl Switch {
             incoming: true,
             answered: false,
             source: Some(invite.source.ip()),
+            again_plain: None,
         };
+        let policy = self.configuration.file.srtp.policy_of(&host);
         let opened = match &invite.sdp {
-            Some(offer) => self.voice.accept(leg, offer, invite.source.ip()),
-            // RFC 3261 §13.2.1: no offer in the INVITE, so ours goes into the answer.
-            None => self.voice.offer(leg),
+            Some(offer) => self.voice.accept(leg, offer, invite.source.ip(), policy),
+            // RFC 3261 §13.2.1: no offer in the INVITE, so ours goes into the answer; whoever
+            // refuses that has no call, so SRTP is offered only where nothing else will do.
+            None => self.voice.offer(leg, policy, policy == SrtpPolicy::Require),
         };
         match opened {
             Ok(description) => {
-                packet.description = Some(description);
+                packet.description = Some(Sdp(description));
                 self.packets.insert(leg, packet);
             }
             Err(error) => {
@@ -433,6 +441,18 @@ impl Switch {
                 let why = Release::with_cause(BEARER_NOT_IMPLEMENTED);
                 self.control.leg_disconnected(now, leg, why);
             }
+        }
+    }
+
+    fn packet_failed(
+        &mut self,
+        now: Instant,
+        sip: trunkline_sip::LegId,
+        status: u16,
+        cause: Option<u8>,
+    ) {
+        if !(refuses_the_offer(status) && self.call_again_plain(sip)) {
+            self.packet_gone(now, sip, release_of_failure(status, cause));
         }
     }
 
@@ -725,7 +745,8 @@ impl Switch {
         calling: Option<trunkline_call::control::Calling>,
     ) -> Result<(), Box<dyn std::error::Error>> {
         let uri: Uri = target.0.parse()?;
-        let offer = self.voice.offer(leg)?;
+        let policy = self.configuration.file.srtp.policy_of(&uri.host);
+        let offer = self.voice.offer(leg, policy, policy.offers())?;
         let own = self.configuration.file.rtp.address.to_string();
         let (user, mut headers) = match &calling {
             Some(calling) if calling.restricted => {
@@ -742,12 +763,48 @@ impl Switch {
         };
         let mut invite = OutgoingInvite::new(uri, Uri::sip(&user, &own, None), offer);
         invite.headers.append(&mut headers);
+        let again_plain = (policy == SrtpPolicy::Prefer).then(|| Box::new(invite.clone()));
+        self.call_packet(leg, invite, again_plain)?;
+        Ok(())
+    }
+
+    fn call_packet(
+        &mut self,
+        leg: LegId,
+        invite: OutgoingInvite,
+        again_plain: Option<Box<OutgoingInvite>>,
+    ) -> Result<(), SipError> {
         let sip = self.endpoint.invite(invite)?;
         self.packets.insert(
             leg,
-            PacketLeg { sip, description: None, incoming: false, answered: false, source: None },
+            PacketLeg {
+                sip,
+                description: None,
+                incoming: false,
+                answered: false,
+                source: None,
+                again_plain,
+            },
         );
         Ok(())
+    }
+
+    /// Calls a peer that has refused SRTP again, with an offer of plain RTP; false if it may not
+    /// refuse it, or cannot be called.
+    fn call_again_plain(&mut self, sip: trunkline_sip::LegId) -> bool {
+        let Some(leg) = self.packets.leg_of(sip) else { return false };
+        let again = self.packets.of(leg).and_then(|packet| packet.again_plain.take());
+        let Some(mut invite) = again else { return false };
+        let Ok(offer) = self.voice.offer_anew(leg, false) else { return false };
+        tracing::info!(peer = %invite.target, "SRTP refused, plain RTP is offered");
+        invite.sdp = Sdp(offer);
+        let failed_leg = self.packets.remove(leg);
+        let outcome = self.call_packet(leg, *invite, None);
+        if let Err(error) = &outcome {
+            tracing::warn!(%error, "cannot be called again");
+            failed_leg.into_iter().for_each(|failed| self.packets.insert(leg, failed));
+        }
+        outcome.is_ok()
     }
 
     fn join(&mut self, ingress: LegId, egress: LegId) {
@@ -777,7 +834,8 @@ impl Switch {
 
     fn tell_packet(&mut self, leg: LegId, status: u16, with_description: bool) {
         let Some(packet) = self.packets.of(leg) else { return };
-        let description = packet.description.clone().filter(|_| with_description);
+        let description = packet.description.as_ref().filter(|_| with_description);
+        let description = description.map(|description| description.to_vec());
         if let Err(error) = self.endpoint.provisional(packet.sip, status, description) {
             tracing::debug!(%error, "SIP leg already gone");
         }
@@ -787,7 +845,7 @@ impl Switch {
         self.ladder(leg, 412, "200 OK to the phone");
         let Some(packet) = self.packets.of(leg) else { return };
         packet.answered = true;
-        let description = packet.description.clone().unwrap_or_default();
+        let description = packet.description.as_deref().unwrap_or_default().to_vec();
         if let Err(error) = self.endpoint.answer(packet.sip, description) {
             tracing::debug!(%error, "SIP leg already gone");
         }

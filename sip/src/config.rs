@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use crate::event::Transport;
+use crate::event::{Sdp, Transport};
 use crate::uri::Uri;
 
 /// How an endpoint is set up.
@@ -88,7 +88,7 @@ pub struct OutgoingInvite {
     /// Transport; none: the `transport` parameter of the target, else UDP if we have it.
     pub transport: Option<Transport>,
     /// The offer, `application/sdp`.
-    pub sdp: Vec<u8>,
+    pub sdp: Sdp,
     /// Further header lines as name and value (P-Asserted-Identity, Privacy, Diversion, …).
     pub headers: Vec<(String, String)>,
     /// For a far end that asks who we are.
@@ -103,7 +103,7 @@ impl OutgoingInvite {
             from,
             from_display: None,
             transport: None,
-            sdp,
+            sdp: Sdp(sdp),
             headers: Vec::new(),
             credential: None,
         }

@@ -16,7 +16,7 @@ use rsipstack::transport::SipConnection;
 
 use crate::counters::Counters;
 use crate::endpoint::Shared;
-use crate::event::{Event, IncomingInvite, Party, Transport};
+use crate::event::{Event, IncomingInvite, Party, Sdp, Transport};
 use crate::leg::{self, ALLOW, Command, Incoming, body, session_answer, value_of};
 use crate::reason;
 use crate::registrar::{Outcome, Registration};
@@ -146,7 +146,7 @@ fn try_invite(shared: &Arc<Shared>, transaction: Transaction) -> Result<(), Refu
         request_uri,
         source,
         transport,
-        sdp: body(&request.body),
+        sdp: body(&request.body).map(Sdp),
         asserted_identity: described.asserted_identity,
         privacy: described.privacy,
         diversion: described.diversion,

@@ -33,6 +33,25 @@ impl fmt::Display for Transport {
     }
 }
 
+/// A session description as it stands in a message. It may hold keys (RFC 4568): `Debug` shows its
+/// length only.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Sdp(pub Vec<u8>);
+
+impl std::ops::Deref for Sdp {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Sdp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Sdp({} octets)", self.0.len())
+    }
+}
+
 /// A party in a From, To or Contact header.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Party {
@@ -60,7 +79,7 @@ pub struct IncomingInvite {
     /// What it came over.
     pub transport: Transport,
     /// The offer, if the INVITE carries one.
-    pub sdp: Option<Vec<u8>>,
+    pub sdp: Option<Sdp>,
     /// `P-Asserted-Identity` values (RFC 3325), as they stand.
     pub asserted_identity: Vec<String>,
     /// `Privacy` value (RFC 3323), as it stands.
@@ -88,14 +107,14 @@ pub enum Event {
         /// Status 101–199.
         status: u16,
         /// Early answer.
-        sdp: Option<Vec<u8>>,
+        sdp: Option<Sdp>,
     },
     /// The far end answered our call. The ACK is on its way.
     Answered {
         /// The leg.
         leg: LegId,
         /// The answer.
-        sdp: Option<Vec<u8>>,
+        sdp: Option<Sdp>,
     },
     /// Our call did not come about.
     Failed {
@@ -120,7 +139,7 @@ pub enum Event {
         /// The leg.
         leg: LegId,
         /// The caller's answer, when the offer was ours (an INVITE without one).
-        sdp: Option<Vec<u8>>,
+        sdp: Option<Sdp>,
     },
     /// Our answer was never confirmed; a BYE was sent (RFC 3261 §13.3.1.4).
     AckTimeout {
@@ -141,14 +160,14 @@ pub enum Event {
         /// The leg.
         leg: LegId,
         /// The new offer.
-        sdp: Vec<u8>,
+        sdp: Sdp,
     },
     /// The far end answered our re-INVITE.
     ReInviteAnswered {
         /// The leg.
         leg: LegId,
         /// The answer.
-        sdp: Option<Vec<u8>>,
+        sdp: Option<Sdp>,
     },
     /// The far end refused our re-INVITE; the session stays as it was (RFC 3261 §14.1).
     ReInviteRefused {

@@ -26,7 +26,7 @@ mod uri;
 pub use config::{Credential, EndpointConfig, OutgoingInvite, Register, Rejection};
 pub use counters::CountersSnapshot;
 pub use endpoint::{Endpoint, Events};
-pub use event::{Event, IncomingInvite, LegId, Party, Transport};
+pub use event::{Event, IncomingInvite, LegId, Party, Sdp, Transport};
 pub use registrar::Binding;
 pub use screen::Fault;
 pub use uri::{Scheme, Uri};

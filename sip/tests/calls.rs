@@ -28,7 +28,7 @@ async fn call_is_answered_and_ended_by_either_side_over_udp_and_tcp() {
             b.answer(invite.leg, ANSWER.to_vec()).unwrap();
             let answered = next(&mut a_events).await;
             assert!(
-                matches!(&answered, Event::Answered { leg, sdp: Some(sdp) } if *leg == a_leg && sdp == ANSWER),
+                matches!(&answered, Event::Answered { leg, sdp: Some(sdp) } if *leg == a_leg && **sdp == *ANSWER),
                 "{answered:?}"
             );
             let acked = next(&mut b_events).await;
@@ -65,13 +65,13 @@ async fn early_media_comes_with_180_and_183_and_is_the_answer_later() {
         b.provisional(b_leg, expected, Some(ANSWER.to_vec())).unwrap();
         let early = next(&mut a_events).await;
         assert!(
-            matches!(&early, Event::Provisional { status, sdp: Some(sdp), .. } if *status == expected && sdp == ANSWER),
+            matches!(&early, Event::Provisional { status, sdp: Some(sdp), .. } if *status == expected && **sdp == *ANSWER),
             "{early:?}"
         );
     }
     b.answer(b_leg, ANSWER.to_vec()).unwrap();
     assert!(
-        matches!(next(&mut a_events).await, Event::Answered { sdp: Some(sdp), .. } if sdp == ANSWER)
+        matches!(next(&mut a_events).await, Event::Answered { sdp: Some(sdp), .. } if *sdp == *ANSWER)
     );
     a.hangup(a_leg, None).unwrap();
     nothing_left(&a).await;
@@ -186,7 +186,7 @@ async fn reinvite_is_surfaced_and_answered_both_ways() {
         a.reinvite(a_leg, HOLD.to_vec()).unwrap();
         let hold = next(&mut b_events).await;
         assert!(
-            matches!(&hold, Event::ReInvite { leg, sdp } if *leg == b_leg && sdp == HOLD),
+            matches!(&hold, Event::ReInvite { leg, sdp } if *leg == b_leg && **sdp == *HOLD),
             "{hold:?}"
         );
         b.answer_reinvite(b_leg, ANSWER.to_vec()).unwrap();

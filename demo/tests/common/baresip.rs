@@ -39,6 +39,21 @@ impl Baresip {
     /// A phone that speaks `codec` and says `speak`, a WAV file of 8 kHz; it ends the call when it
     /// has said all of it. Answers calls by itself.
     pub fn at(layout: &Layout, address: SocketAddr, codec: &str, speak: &Path) -> Self {
+        Self::with(layout, address, codec, speak, "")
+    }
+
+    /// The same, with SRTP and nothing else.
+    pub fn secure(layout: &Layout, address: SocketAddr, codec: &str, speak: &Path) -> Self {
+        Self::with(layout, address, codec, speak, ";mediaenc=srtp-mand")
+    }
+
+    fn with(
+        layout: &Layout,
+        address: SocketAddr,
+        codec: &str,
+        speak: &Path,
+        parameters: &str,
+    ) -> Self {
         let folder = layout.file("baresip");
         std::fs::create_dir_all(&folder).expect("a folder");
         let write = |name: &str, text: String| {
@@ -53,6 +68,7 @@ impl Baresip {
                  snd_path {}\nmodule_path {MODULES}\n\
                  module g711.so\nmodule opus.so\nopus_stereo no\nopus_sprop_stereo no\n\
                  module auresamp.so\nmodule aufile.so\nmodule aubridge.so\nmodule sndfile.so\n\
+                 module srtp.so\n\
                  module_tmp uuid.so\nmodule_tmp account.so\nmodule_app menu.so\n",
                 address.ip(),
                 speak.display(),
@@ -61,7 +77,9 @@ impl Baresip {
         );
         write(
             "accounts",
-            format!("<sip:baresip@{address}>;regint=0;audio_codecs={codec};answermode=auto\n"),
+            format!(
+                "<sip:baresip@{address}>;regint=0;audio_codecs={codec};answermode=auto{parameters}\n"
+            ),
         );
         write("contacts", String::new());
         Self { address, log: layout.file("baresip.log"), folder }

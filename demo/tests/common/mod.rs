@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use trunkline_demo::network::{Layout, Network, get};
+use trunkline_demo::speech;
 
 pub mod baresip;
 pub mod chromium;
@@ -115,6 +116,16 @@ pub fn records(network: &Network, gateway: char) -> Vec<Value> {
         .lines()
         .map(|line| serde_json::from_str(line).expect("a record is JSON"))
         .collect()
+}
+
+/// What baresip says: the caller's speech with silence behind it, since baresip hangs up when its
+/// file ends and the telephone shall have said all by then.
+pub fn speech_with_silence(layout: &Layout) -> PathBuf {
+    let mut samples = speech::read(&layout.file("caller.wav")).expect("the caller's speech");
+    samples.extend(std::iter::repeat_n(0, 2 * 8_000));
+    let path = layout.file("baresip-says.wav");
+    speech::write(&path, &samples).expect("it is written");
+    path
 }
 
 /// A foreign program that is ended when the test ends.

@@ -221,6 +221,35 @@ fn another_key_of_ours_begins_another_stream_and_another_of_theirs_is_read() {
 }
 
 #[test]
+fn another_key_of_theirs_is_read_past_a_roll_over() {
+    for begins_again in [false, true] {
+        let (mut side, mut end) = call(config(Backend::Mio));
+        let mut renewed = foreign(SUITE, 4);
+        end.far.sequence = 65_530;
+        for number in 1..=20 {
+            let plain = end.far.packet(8, false, &[1; 160]);
+            if !begins_again {
+                renewed.encrypt_rtp(&plain).unwrap();
+            }
+            end.speak(side.local, &[1; 160]);
+            side.wait("the packet", |counters| counters.packets_received == number);
+        }
+        side.media.update(side.leg, again(&end, keys(SUITE, 1, 4))).unwrap();
+        end.protect = renewed;
+        for _ in 0..10 {
+            end.speak(side.local, &[1; 160]);
+        }
+        side.wait("the packets", |counters| {
+            counters.packets_received + counters.dropped_authentication == 30
+        });
+        let figures = side.close();
+        let lost = u64::from(begins_again);
+        assert_eq!(figures.srtp.unwrap().authentication_failed, lost);
+        assert_eq!(figures.packets_received, 30 - lost);
+    }
+}
+
+#[test]
 fn packets_under_a_wrong_key_are_counted_and_change_nothing() {
     let timeout = Duration::from_millis(300);
     let (mut side, mut end) = call(MediaConfig { rtp_timeout: timeout, ..config(Backend::Mio) });

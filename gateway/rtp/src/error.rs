@@ -94,6 +94,9 @@ pub enum RtpError {
         "session description: no usable audio line (RTP/AVP or RTP/SAVP with a port other than 0)"
     )]
     NoAudio,
+    /// Audio comes over plain RTP only, and this side takes SRTP only.
+    #[error("session description: audio over plain RTP, SRTP is required")]
+    PlainAudio,
     /// A field of an `a=crypto` line cannot be used (RFC 4568). Never holds a key.
     #[error("a=crypto: {what} {found:?} cannot be used")]
     CryptoField {

@@ -146,6 +146,12 @@ impl SrtpReceiver {
         Ok(Self { context: Context::new(key)? })
     }
 
+    /// Takes the place of `before`, which had another key, in a session that goes on. Its stream may have
+    /// kept its roll-over counter or begin again with zero; one packet may be refused until that is known.
+    pub fn follow(&mut self, before: &Self) {
+        self.context.streams.follow(&before.context.streams);
+    }
+
     /// Checks the SRTP packet and decrypts it in place; gives its octets without the tag. After an error
     /// the packet's octets are of no use.
     ///
@@ -234,7 +240,7 @@ impl Context {
         }
         let head = RtpHead::read(packet, self.suite.rtp_overhead_octets())?;
         let mut stream = self.streams.find(head.ssrc).ok_or_else(too_many_streams)?;
-        let index = stream.rtp.estimate(head.sequence);
+        let index = self.streams.estimate(&stream, head.sequence);
         if index >= RTP_INDICES {
             return Err(RtpError::SrtpKeyUsedUp);
         }

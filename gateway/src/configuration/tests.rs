@@ -72,3 +72,28 @@ fn the_trust_domain_is_a_list_of_hosts() {
     assert!(configuration.trusts("192.0.2.7") && configuration.trusts("gw.example"));
     assert!(!configuration.trusts("192.0.2.70"));
 }
+
+#[test]
+fn srtp_is_off_unless_written_and_then_by_peer() {
+    assert_eq!(read(LEAST).unwrap().file.srtp.key_that_permits(), None);
+    let peers = "peers: [{ host: 192.0.2.7, policy: require }, { host: Old.example, policy: off }]";
+    let text = format!("{LEAST}srtp: {{ policy: accept, suites: [AEAD_AES_128_GCM], {peers} }}\n");
+    let srtp = read(&text).unwrap().file.srtp;
+    assert_eq!(srtp.policy_of("192.0.2.7"), SrtpPolicy::Require);
+    assert_eq!(srtp.policy_of("old.example"), SrtpPolicy::Off);
+    assert_eq!(srtp.policy_of("192.0.2.8"), SrtpPolicy::Accept);
+    assert_eq!(srtp.key_that_permits().as_deref(), Some("srtp.policy"));
+    let srtp = read(&format!("{LEAST}srtp: {{ {peers} }}\n")).unwrap().file.srtp;
+    assert_eq!(srtp.key_that_permits().as_deref(), Some("srtp.peers.0.policy"));
+}
+
+#[test]
+fn srtp_that_cannot_be_agreed_on_is_refused() {
+    assert_refused("srtp: { suites: [] }\n", "srtp.suites", "list suites");
+    assert_refused("srtp: { suites: [NULL_CIPHER] }\n", "NULL_CIPHER", "AEAD_AES_128_GCM");
+    let twice = "srtp: { suites: [AEAD_AES_128_GCM, AEAD_AES_128_GCM] }\n";
+    assert_refused(twice, "srtp.suites.1", "each suite once");
+    let peers = "srtp: { peers: [{ host: A, policy: off }, { host: a, policy: require }] }\n";
+    assert_refused(peers, "srtp.peers.1.host", "one policy");
+    assert_refused("srtp: { policy: sometimes }\n", "sometimes", "prefer");
+}

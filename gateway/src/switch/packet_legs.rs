@@ -7,7 +7,7 @@ use trunkline_call::LegId;
 use trunkline_call::control::{PacketOffer, Release};
 use trunkline_call::interworking::{cause_of_status, status_of_cause};
 use trunkline_call::record::ReleasedBy;
-use trunkline_sip::{Endpoint, IncomingInvite, Rejection, Scheme, Uri};
+use trunkline_sip::{Endpoint, IncomingInvite, OutgoingInvite, Rejection, Scheme, Sdp, Uri};
 
 /// After so many seconds a caller may try again when every channel was busy.
 const RETRY_AFTER_S: u32 = 10;
@@ -19,13 +19,20 @@ pub struct PacketLeg {
     pub sip: trunkline_sip::LegId,
     /// Our session description for an incoming call: the answer, or the offer where the INVITE
     /// had none.
-    pub description: Option<Vec<u8>>,
+    pub description: Option<Sdp>,
     /// We were called by it.
     pub incoming: bool,
     /// The call on it is answered.
     pub answered: bool,
     /// Where an incoming call's signalling came from.
     pub source: Option<IpAddr>,
+    /// Our INVITE, to be sent again with an offer of plain RTP should that of SRTP be refused.
+    pub again_plain: Option<Box<OutgoingInvite>>,
+}
+
+/// Whether a status says that what we offer is not acceptable (RFC 3261 §21.4.26, §21.6.4).
+pub fn refuses_the_offer(status: u16) -> bool {
+    matches!(status, 488 | 606)
 }
 
 /// All SIP legs, by call control's leg and by SIP's.

@@ -1,7 +1,7 @@
 //! The media of packet legs: what is negotiated with the peer and the RTP leg that carries it.
 
 use std::collections::HashMap;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use serde_json::{Value, json};
 use trunkline_call::LegId;
@@ -13,8 +13,11 @@ use trunkline_media::{
 };
 use trunkline_rtp::RtpError;
 use trunkline_rtp::codec::Codec;
-use trunkline_rtp::sdp::{LocalMedia, Sdp, accept_answer, answer, make_offer};
+use trunkline_rtp::sdp::{Crypto, LocalMedia, Sdp, accept_answer, answer, make_offer};
+use trunkline_rtp::srtp::Suite;
 use trunkline_tdm::Bearer;
+
+use crate::configuration::SrtpPolicy;
 
 /// Why a leg has no media.
 #[derive(Debug, thiserror::Error)]
@@ -50,6 +53,7 @@ impl Bearer for OnTimeslot {
 #[derive(Debug)]
 struct VoiceLeg {
     media: trunkline_media::LegId,
+    /// With the leg's keys, which stay over all its descriptions.
     local: LocalMedia,
     /// Our last offer.
     offer: Option<Sdp>,
@@ -68,6 +72,8 @@ pub struct VoiceSettings {
     pub codecs: Vec<Codec>,
     /// Packet time towards RTP, in ms.
     pub ptime_ms: u16,
+    /// SRTP suites, best first.
+    pub suites: Vec<Suite>,
     /// Canonical name in RTCP.
     pub cname: String,
 }
@@ -108,21 +114,32 @@ impl Voice {
         leg: LegId,
         description: &[u8],
         from: IpAddr,
+        policy: SrtpPolicy,
     ) -> Result<Vec<u8>, VoiceError> {
         let offer = Sdp::parse(description)?;
         // The answer needs a port, and the port's leg needs what is negotiated: so negotiate with
         // any port first.
-        let any_port = self.local_media((self.settings.address, 9).into());
+        let any_port = self.local_media(policy);
         let (_, negotiated) = answer(&offer, &any_port, &self.settings.codecs)?;
-        let remote = Remote::negotiated(&negotiated, Some(from));
-        let receiving = PayloadFormat::receivable(&negotiated);
-        let local = self.open(leg, Some(remote), (&negotiated).into(), receiving)?;
+        let agreed = Agreed {
+            remote: Some(Remote::negotiated(&negotiated, Some(from))),
+            sending: (&negotiated).into(),
+            receiving: PayloadFormat::receivable(&negotiated),
+            protection: (&negotiated).into(),
+        };
+        let local = self.open(leg, any_port, agreed)?;
         let (answer, _) = answer(&offer, &local, &self.settings.codecs)?;
         Ok(answer.to_string().into_bytes())
     }
 
-    /// Opens the media of a leg that we make an offer to; gives the offer.
-    pub fn offer(&mut self, leg: LegId) -> Result<Vec<u8>, VoiceError> {
+    /// Opens the media of a leg that we make an offer to; gives the offer: of SRTP if
+    /// `with_srtp`, else of plain RTP. `policy` is for what the leg's peer offers later.
+    pub fn offer(
+        &mut self,
+        leg: LegId,
+        policy: SrtpPolicy,
+        with_srtp: bool,
+    ) -> Result<Vec<u8>, VoiceError> {
         let codec = self.settings.codecs[0];
         let payload_type = codec.static_payload_type().unwrap_or(DYNAMIC_PAYLOAD_TYPE);
         let sending = Sending {
@@ -132,12 +149,24 @@ impl Voice {
             ptime_ms: self.settings.ptime_ms,
         };
         let receiving = vec![PayloadFormat { payload_type, payload: Payload::Audio(codec) }];
-        let local = self.open(leg, None, sending, receiving)?;
+        // Nothing is sent or accepted before the answer has named the other side.
+        let agreed = Agreed { remote: None, sending, receiving, protection: Protection::Plain };
+        let local = self.local_media(policy);
+        self.open(leg, local, agreed)?;
+        self.offer_anew(leg, with_srtp)
+    }
+
+    /// Offers to a leg that has refused our first offer, or had none; gives the offer.
+    pub fn offer_anew(&mut self, leg: LegId, with_srtp: bool) -> Result<Vec<u8>, VoiceError> {
+        let voice = self.legs.get_mut(&leg).ok_or(VoiceError::NoLeg)?;
+        let mut local = voice.local.clone();
+        if !with_srtp {
+            local.crypto.clear();
+        }
         let offer = make_offer(&local, &self.settings.codecs);
         let text = offer.to_string().into_bytes();
-        if let Some(voice) = self.legs.get_mut(&leg) {
-            voice.offer = Some(offer);
-        }
+        voice.offer = Some(offer);
+        voice.answered = false;
         Ok(text)
     }
 
@@ -237,21 +266,21 @@ impl Voice {
     fn open(
         &mut self,
         leg: LegId,
-        remote: Option<Remote>,
-        sending: Sending,
-        receiving: Vec<PayloadFormat>,
+        mut local: LocalMedia,
+        agreed: Agreed,
     ) -> Result<LocalMedia, VoiceError> {
         let opened = self.media.open(RtpLegSpec {
             local: self.settings.address,
-            remote,
-            sending,
-            receiving,
+            remote: agreed.remote,
+            sending: agreed.sending,
+            receiving: agreed.receiving,
             line_law: Law::A,
             detect_digits: true,
             cname: self.settings.cname.clone(),
-            protection: Protection::Plain,
+            protection: agreed.protection,
         })?;
-        let local = self.local_media(opened.local);
+        local.rtp = opened.local;
+        local.rtcp = SocketAddr::new(opened.local.ip(), opened.local.port() + 1);
         self.by_media.insert(opened.leg, leg);
         self.legs.insert(
             leg,
@@ -266,12 +295,27 @@ impl Voice {
         Ok(local)
     }
 
-    fn local_media(&mut self, rtp: std::net::SocketAddr) -> LocalMedia {
+    /// What we say of a new leg, at a port that is still to be found.
+    fn local_media(&mut self, policy: SrtpPolicy) -> LocalMedia {
         self.sessions_begun += 1;
-        let mut local = LocalMedia::new(rtp, self.sessions_begun);
+        let any_port = SocketAddr::new(self.settings.address, 9);
+        let mut local = LocalMedia::new(any_port, self.sessions_begun);
         local.ptime_ms = self.settings.ptime_ms;
+        if policy.accepts() {
+            // A generator for cryptography, seeded by the kernel.
+            local.crypto = Crypto::generate(&self.settings.suites, |key| rand::fill(key));
+        }
+        local.srtp_only = policy == SrtpPolicy::Require;
         local
     }
+}
+
+/// What a leg begins with.
+struct Agreed {
+    remote: Option<Remote>,
+    sending: Sending,
+    receiving: Vec<PayloadFormat>,
+    protection: Protection,
 }
 
 /// First of the dynamic payload types (RFC 3551 §6).
@@ -289,6 +333,13 @@ pub fn statistics(figures: &LegStatistics) -> Value {
         "packets_late": figures.late,
         "packets_malformed": figures.malformed,
         "packets_refused_source": figures.source.stranger,
+        "srtp": figures.srtp.map(|srtp| json!({
+            "suite": srtp.suite.map(Suite::name),
+            "packets_refused_authentication": srtp.authentication_failed,
+            "packets_replayed": srtp.replayed,
+            "packets_refused_exhausted": srtp.exhausted,
+            "packets_unsent": srtp.unsent,
+        })),
         "jitter_ms": f64::from(figures.reception.jitter_us) / 1_000.0,
         "concealed_ms": figures.playout.concealed_ms,
         "playout_target_ms": figures.playout.target_ms,
@@ -302,3 +353,6 @@ pub fn statistics(figures: &LegStatistics) -> Value {
         "rtcp_sent": figures.rtcp_sent,
     })
 }
+
+#[cfg(test)]
+mod tests;

@@ -44,7 +44,7 @@ pub(crate) async fn call(
         return fail(&shared, id, 400).await;
     };
     let mut leg = Leg::new(id, Arc::clone(&shared), dialog, states, commands);
-    leg.local_sdp = Some(invite.sdp.clone());
+    leg.local_sdp = Some(invite.sdp.0.clone());
     let mut running = Some(running);
     // Until the final response, which may ask for a longer session interval (422).
     loop {
@@ -291,7 +291,7 @@ fn send(
         caller: parse(&invite.from)?,
         callee: parse(&invite.target)?,
         destination: Some(attempt.destination.clone()),
-        offer: Some(invite.sdp.clone()),
+        offer: Some(invite.sdp.0.clone()),
         contact: shared.contact(transport, None),
         credential: invite.credential.clone().map(stack_credential),
         headers: Some(headers),

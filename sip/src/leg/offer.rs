@@ -11,7 +11,7 @@ use super::{
     ALLOW, Command, Leg, Phase, TheirOffer, body, has_token, session_answer, session_headers,
     value_of,
 };
-use crate::event::Event;
+use crate::event::{Event, Sdp};
 use crate::session::{self, Refresher, Session, SessionExpires};
 
 impl Leg {
@@ -44,7 +44,7 @@ impl Leg {
             Some(sdp) if self.remote_sdp.as_ref() != Some(&sdp) => {
                 self.their_offer =
                     Some(TheirOffer { handle, sdp: sdp.clone(), session: answer, peer_has_timer });
-                self.emit(Event::ReInvite { leg: self.id, sdp }).await;
+                self.emit(Event::ReInvite { leg: self.id, sdp: Sdp(sdp) }).await;
             }
             // The session as it is: a refresh (RFC 4028 §7.4), answered without the owner. A
             // re-INVITE without offer asks for ours, which is the same again.
@@ -148,6 +148,7 @@ impl Leg {
                 self.local_sdp = Some(offered);
                 let sdp = body(&response.body);
                 self.remote_sdp.clone_from(&sdp);
+                let sdp = sdp.map(Sdp);
                 self.emit(Event::ReInviteAnswered { leg: self.id, sdp }).await;
             }
             (Some(_), None) => self.emit(Event::ReInviteRefused { leg: self.id, status }).await,

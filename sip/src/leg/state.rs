@@ -7,7 +7,7 @@ use rsipstack::sip::headers::make_header;
 use rsipstack::sip::{Request, Response, StatusCode};
 
 use super::{ALLOW, Leg, Phase, body, value_of};
-use crate::event::Event;
+use crate::event::{Event, Sdp};
 
 impl Leg {
     pub(super) async fn on_state(&mut self, state: DialogState) -> ControlFlow<()> {
@@ -18,7 +18,7 @@ impl Leg {
                     self.emit(Event::Provisional {
                         leg: self.id,
                         status: u16::from(response.status_code.clone()),
-                        sdp: body(&response.body),
+                        sdp: body(&response.body).map(Sdp),
                     })
                     .await;
                 }
@@ -48,7 +48,7 @@ impl Leg {
                 self.on_answer(&response);
                 let sdp = body(&response.body);
                 self.remote_sdp.clone_from(&sdp);
-                self.emit(Event::Answered { leg: self.id, sdp }).await;
+                self.emit(Event::Answered { leg: self.id, sdp: sdp.map(Sdp) }).await;
             }
             // The 2xx has overtaken our CANCEL (RFC 3261 §9.1).
             Phase::Ending if self.is_caller() && self.bye.is_none() => {
@@ -66,7 +66,7 @@ impl Leg {
                 if sdp.is_some() {
                     self.remote_sdp.clone_from(&sdp);
                 }
-                self.emit(Event::Acked { leg: self.id, sdp }).await;
+                self.emit(Event::Acked { leg: self.id, sdp: sdp.map(Sdp) }).await;
             }
             _ => {}
         }

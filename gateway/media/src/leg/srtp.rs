@@ -66,6 +66,8 @@ impl Srtp {
             let Contexts { keys, sender, receiver } = *old;
             if keys.remote == new.keys.remote {
                 new.receiver = receiver;
+            } else {
+                new.receiver.follow(&receiver);
             }
             if keys.local == new.keys.local {
                 new.sender = sender;

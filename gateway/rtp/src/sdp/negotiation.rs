@@ -43,6 +43,8 @@ pub struct LocalMedia {
     /// This side's keys, one for each suite it takes: with them offers ask for SRTP, in this order, and
     /// offers of SRTP are taken; without, neither. They must stay over all descriptions of a leg.
     pub crypto: Vec<Crypto>,
+    /// Whether offers of plain RTP are refused.
+    pub srtp_only: bool,
 }
 
 /// What both sides agreed on, as the media needs it.
@@ -92,6 +94,7 @@ impl LocalMedia {
             telephone_event: true,
             comfort_noise: false,
             crypto: Vec::new(),
+            srtp_only: false,
         }
     }
 
@@ -162,8 +165,8 @@ pub fn make_offer(local: &LocalMedia, preferences: &[Codec]) -> Sdp {
 /// under the offerer's payload types; every other media line is refused with port 0 in its place.
 ///
 /// # Errors
-/// [`RtpError::NoAudio`], [`RtpError::NoUsableCrypto`], [`RtpError::NoCommonCodec`],
-/// [`RtpError::AddressFamily`].
+/// [`RtpError::NoAudio`], [`RtpError::PlainAudio`], [`RtpError::NoUsableCrypto`],
+/// [`RtpError::NoCommonCodec`], [`RtpError::AddressFamily`].
 pub fn answer(
     offer: &Sdp,
     local: &LocalMedia,
@@ -300,25 +303,25 @@ pub fn accept_answer(offer: &Sdp, answer: &Sdp) -> Result<Negotiated, RtpError> 
     })
 }
 
-/// The first audio line of an offer that this side can take: a plain one, or one over SRTP with a key of a
-/// suite that this side has one of, too.
+/// The audio line of an offer that this side takes: the first over SRTP with a key of a suite that this
+/// side has one of, too, else the first plain one. Whoever offers both can do both.
 fn choose_audio<'a>(
     offer: &'a Sdp,
     local: &LocalMedia,
 ) -> Result<(&'a Audio, Option<crypto::Taken>), RtpError> {
-    let mut refusal = RtpError::NoAudio;
-    for audio in offer.audio_lines() {
-        if !audio.secure_profile {
-            return Ok((audio, None));
-        }
+    let secure = || offer.audio_lines().filter(|audio| audio.secure_profile);
+    for audio in secure() {
         if let Some(taken) = crypto::take_offer(audio, &local.crypto) {
             return Ok((audio, Some(taken)));
         }
-        if !local.crypto.is_empty() && refusal == RtpError::NoAudio {
-            refusal = crypto::no_usable_crypto(audio);
-        }
     }
-    Err(refusal)
+    let plain = offer.audio_lines().find(|audio| !audio.secure_profile);
+    match (plain, secure().next()) {
+        (Some(plain), _) if !local.srtp_only => Ok((plain, None)),
+        (_, Some(secure)) if !local.crypto.is_empty() => Err(crypto::no_usable_crypto(secure)),
+        (Some(_), _) => Err(RtpError::PlainAudio),
+        (None, _) => Err(RtpError::NoAudio),
+    }
 }
 
 /// The offer's lines in their order: our audio for the one that was chosen, port 0 for all others

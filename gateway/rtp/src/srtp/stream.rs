@@ -27,19 +27,7 @@ impl Window {
     /// counter that puts it closest to the highest.
     #[inline]
     pub fn estimate(&self, sequence: u16) -> u64 {
-        let Some(highest) = self.highest() else {
-            return u64::from(sequence);
-        };
-        let (roll_over, last) = (highest & !0xffff, highest as u16);
-        let index = roll_over | u64::from(sequence);
-        if sequence.abs_diff(last) <= 1 << 15 {
-            index
-        } else if sequence < last {
-            index + (1 << 16)
-        } else {
-            // Before the first roll-over there is nothing earlier: then it can only lie far ahead.
-            index.checked_sub(1 << 16).unwrap_or(index)
-        }
+        self.highest().map_or(u64::from(sequence), |highest| closest(highest, sequence))
     }
 
     /// Whether a packet of that index may still come.
@@ -74,6 +62,21 @@ impl Window {
     }
 }
 
+/// The index of that sequence number closest to `highest`.
+#[inline]
+fn closest(highest: u64, sequence: u16) -> u64 {
+    let (roll_over, last) = (highest & !0xffff, highest as u16);
+    let index = roll_over | u64::from(sequence);
+    if sequence.abs_diff(last) <= 1 << 15 {
+        index
+    } else if sequence < last {
+        index + (1 << 16)
+    } else {
+        // Before the first roll-over there is nothing earlier: then it can only lie far ahead.
+        index.checked_sub(1 << 16).unwrap_or(index)
+    }
+}
+
 /// The windows of one SSRC.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Stream {
@@ -88,11 +91,47 @@ pub(super) struct Streams {
     streams: Vec<Stream>,
     /// Where the last packet's was found.
     last: usize,
+    succession: Option<Succession>,
+}
+
+/// A stream that goes on under a new key. RFC 3711 §3.3.1 keeps its roll-over counter, many senders begin
+/// again with zero. What this one does shows at its first packet that is authentic, for which those with
+/// even sequence numbers are taken for the former, those with odd ones for the latter: packets of others
+/// have no say in it.
+#[derive(Debug, Clone, Copy)]
+struct Succession {
+    ssrc: u32,
+    /// The highest index under the key before.
+    highest: u64,
 }
 
 impl Streams {
     pub fn new() -> Self {
-        Self { streams: Vec::with_capacity(MAXIMUM_STREAMS), last: 0 }
+        Self { streams: Vec::with_capacity(MAXIMUM_STREAMS), last: 0, succession: None }
+    }
+
+    /// The stream that was heard last under the key before may go on under this one.
+    pub fn follow(&mut self, before: &Self) {
+        let of = |stream: &Stream| {
+            let highest = stream.rtp.highest()?;
+            Some(Succession { ssrc: stream.ssrc, highest })
+        };
+        self.succession = before.streams.get(before.last).and_then(of).or(before.succession);
+    }
+
+    /// The index of an RTP packet of `stream`: that of [`Window::estimate`], but for a stream that goes on.
+    #[inline]
+    pub fn estimate(&self, stream: &Stream, sequence: u16) -> u64 {
+        match &self.succession {
+            Some(earlier)
+                if earlier.ssrc == stream.ssrc
+                    && stream.rtp.highest().is_none()
+                    && sequence.is_multiple_of(2) =>
+            {
+                closest(earlier.highest, sequence)
+            }
+            _ => stream.rtp.estimate(sequence),
+        }
     }
 
     /// What is known of `ssrc`, fresh if that is nothing yet; nothing if there is no room for one more.

@@ -275,6 +275,38 @@ fn ssrcs_are_bounded_and_only_authentic_ones_count() {
 }
 
 #[test]
+fn stream_under_a_new_key_is_read_whether_or_not_it_counts_its_roll_overs_on() {
+    for suite in Suite::ALL {
+        let other = MasterKey::generate(suite, |octets| octets.fill(9));
+        let (mut sender, mut receiver) = pair(suite);
+        for sequence in [65_534, 65_535, 0, 1] {
+            unprotect(&mut receiver, &protect(&mut sender, &voice(7, sequence))).unwrap();
+        }
+        // A sender that goes on: as if it had counted under the new key from the beginning.
+        let mut counts_on = SrtpSender::new(&other).unwrap();
+        for sequence in [65_534, 65_535, 0, 1] {
+            protect(&mut counts_on, &voice(7, sequence));
+        }
+        let begins_again = SrtpSender::new(&other).unwrap();
+        // Odd sequence numbers are tried with the one, even ones with the other.
+        for (mut sender, is_read) in [(counts_on, [true, true]), (begins_again, [false, true])] {
+            let mut successor = SrtpReceiver::new(&other).unwrap();
+            successor.follow(&receiver);
+            // A second change before anything came under the first.
+            let mut successor_of_that = SrtpReceiver::new(&other).unwrap();
+            successor_of_that.follow(&successor);
+            for sequence in 2..40 {
+                let plain = voice(7, sequence);
+                let expected = is_read[usize::from(sequence > 2)];
+                let read = unprotect(&mut successor_of_that, &protect(&mut sender, &plain));
+                assert_eq!(read.is_ok(), expected, "{suite:?} {sequence}");
+                unprotect(&mut successor_of_that, &[&plain[..], &[0; 16]].concat()).unwrap_err();
+            }
+        }
+    }
+}
+
+#[test]
 fn a_direction_takes_less_than_three_kilobytes() {
     let streams_octets = stream::MAXIMUM_STREAMS * size_of::<stream::Stream>();
     assert!(size_of::<Context>() + streams_octets < 3_072);

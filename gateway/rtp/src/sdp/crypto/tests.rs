@@ -192,6 +192,23 @@ fn plain_offer_stays_plain_and_a_mixed_one_is_taken_where_it_can_be() {
     let (sdp, agreed) = answered(&mixed, &[]).unwrap();
     assert!(agreed.srtp.is_none() && agreed.remote_rtp.port() == 5002);
     assert!(sdp.to_string().contains("m=audio 0 RTP/SAVP 8\r\n"), "{sdp}");
+    // The other way round SRTP is taken as well.
+    let mixed = format!("m=audio 5002 RTP/AVP 8\r\nm=audio 5000 RTP/SAVP 8\r\n{key}");
+    let (_, agreed) = answered(&mixed, &Suite::ALL).unwrap();
+    assert!(agreed.srtp.is_some() && agreed.remote_rtp.port() == 5000);
+}
+
+#[test]
+fn side_that_takes_srtp_only_refuses_plain_rtp() {
+    let local = LocalMedia { srtp_only: true, ..local(&[Suite::AeadAes128Gcm], 1) };
+    let answered = |media: &str| answer(&offer(media), &local, &[Codec::Pcma]);
+    let plain = "m=audio 5000 RTP/AVP 8\r\n";
+    assert_eq!(answered(plain).unwrap_err(), RtpError::PlainAudio);
+    let other = format!(
+        "{plain}m=audio 5002 RTP/SAVP 8\r\na=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:{KEY_30}\r\n"
+    );
+    let error = answered(&other).unwrap_err();
+    assert!(matches!(error, RtpError::NoUsableCrypto { .. }), "{error}");
 }
 
 #[test]

@@ -1,0 +1,109 @@
+//! What a peer is answered and offered, by policy, and whose keys those are.
+
+use std::net::Ipv4Addr;
+
+use trunkline_media::MediaConfig;
+use trunkline_media::packet_io::Backend;
+
+use super::*;
+
+const PEER: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+const KEY: &str = "d0RmdmcmVCspeEc3QGZiNWpVLFJhQX1cfHAwJSoj";
+
+fn voice() -> Voice {
+    let media = Media::start(MediaConfig {
+        cores: vec![0],
+        backend: Some(Backend::Mio),
+        rtp_ports: 23_000..=23_199,
+        realtime_priority: None,
+        legs_per_worker_max: 16,
+        ..MediaConfig::default()
+    });
+    let settings = VoiceSettings {
+        address: Ipv4Addr::new(127, 88, std::process::id() as u8, 1).into(),
+        codecs: vec![Codec::Pcma],
+        ptime_ms: 20,
+        suites: Suite::ALL.to_vec(),
+        cname: "gateway".to_owned(),
+    };
+    Voice::new(media.expect("the media plane starts"), settings)
+}
+
+fn offer(version: u32, transport: &str, crypto: &str) -> Vec<u8> {
+    format!(
+        "v=0\r\no=- 1 {version} IN IP4 127.0.0.1\r\ns=-\r\nc=IN IP4 127.0.0.1\r\nt=0 0\r\n\
+         m=audio 5000 {transport} 8\r\n{crypto}"
+    )
+    .into_bytes()
+}
+
+fn plain() -> Vec<u8> {
+    offer(1, "RTP/AVP", "")
+}
+
+fn secure(version: u32) -> Vec<u8> {
+    let crypto = format!("a=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:{KEY}\r\n");
+    offer(version, "RTP/SAVP", &crypto)
+}
+
+fn text(description: Result<Vec<u8>, VoiceError>) -> String {
+    String::from_utf8(description.expect("a description")).expect("text")
+}
+
+/// The lines of a description with keys.
+fn keys(description: &str) -> Vec<&str> {
+    description.lines().filter(|line| line.starts_with("a=crypto:")).collect()
+}
+
+#[test]
+fn offers_of_a_peer_are_taken_as_the_policy_says() {
+    let mut voice = voice();
+    let mut leg = 0;
+    let mut answered = |description: &[u8], policy| {
+        leg += 1;
+        let answer = voice.accept(LegId(leg), description, PEER, policy);
+        answer.map(|answer| String::from_utf8(answer).expect("text"))
+    };
+    for policy in [SrtpPolicy::Accept, SrtpPolicy::Prefer, SrtpPolicy::Require] {
+        let answer = answered(&secure(1), policy).expect("SRTP is taken");
+        assert!(answer.contains(" RTP/SAVP 8") && keys(&answer).len() == 1, "{answer}");
+    }
+    for policy in [SrtpPolicy::Off, SrtpPolicy::Accept, SrtpPolicy::Prefer] {
+        let answer = answered(&plain(), policy).expect("RTP is taken");
+        assert!(answer.contains(" RTP/AVP 8") && keys(&answer).is_empty(), "{answer}");
+    }
+    for (description, policy) in [(secure(1), SrtpPolicy::Off), (plain(), SrtpPolicy::Require)] {
+        let refused = answered(&description, policy);
+        assert!(matches!(refused, Err(VoiceError::Description(_))), "{policy:?}: {refused:?}");
+    }
+    assert_eq!(voice.legs.len(), 6, "what is refused leaves no leg");
+}
+
+#[test]
+fn srtp_is_offered_with_all_suites_and_taken_back_where_it_is_refused() {
+    let mut voice = voice();
+    let first = text(voice.offer(LegId(1), SrtpPolicy::Prefer, true));
+    assert!(first.contains(" RTP/SAVP ") && keys(&first).len() == Suite::ALL.len(), "{first}");
+    let again = text(voice.offer_anew(LegId(1), false));
+    assert!(again.contains(" RTP/AVP ") && keys(&again).is_empty(), "{again}");
+    assert!(voice.answered(LegId(1), &plain(), None).is_ok());
+    // Plain RTP is no answer to an offer of SRTP.
+    voice.offer(LegId(2), SrtpPolicy::Require, true).expect("an offer");
+    let refused = voice.answered(LegId(2), &plain(), None);
+    assert!(matches!(refused, Err(VoiceError::Description(_))), "{refused:?}");
+}
+
+#[test]
+fn keys_are_new_for_each_leg_and_stay_over_its_descriptions() {
+    let mut voice = voice();
+    let first = text(voice.accept(LegId(1), &secure(1), PEER, SrtpPolicy::Accept));
+    let other = text(voice.accept(LegId(2), &secure(1), PEER, SrtpPolicy::Accept));
+    assert_ne!(keys(&first), keys(&other));
+    let held = text(voice.offered_again(LegId(1), &secure(2), Some(PEER)));
+    assert_eq!(keys(&first), keys(&held));
+    let shown = format!("{voice:?}");
+    let key = |description| keys(description)[0].rsplit(':').next().expect("a key").to_owned();
+    for secret in [key(&first), key(&other), KEY.to_owned()] {
+        assert!(!shown.contains(&secret), "{shown}");
+    }
+}
