@@ -186,6 +186,11 @@ impl Leg {
         }
     }
 
+    /// Whether a line brings it something in every tick.
+    pub(crate) fn has_line(&self) -> bool {
+        matches!(self.joint, Joint::Timeslot(_))
+    }
+
     /// A datagram has come; what it gives the other leg of a pair, if it gives anything.
     pub(crate) fn datagram(
         &mut self,

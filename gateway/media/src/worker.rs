@@ -81,6 +81,20 @@ pub(crate) struct WorkerSettings {
     pub(crate) legs_max: usize,
 }
 
+/// Which ticks concern a leg.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Turn {
+    /// No leg is in this place.
+    Never,
+    /// Its line brings something in each.
+    EachTick,
+    /// Only time passes for it: packets come to it by themselves.
+    NowAndThen,
+}
+
+/// Between two turns of a leg for which only time passes.
+const NOW_AND_THEN: Duration = Duration::from_millis(50);
+
 /// The state of a worker, on its thread.
 pub(crate) struct Worker {
     io: Box<dyn PacketIo>,
@@ -98,6 +112,11 @@ pub(crate) struct Worker {
     failed: Vec<usize>,
     /// Legs whose stream may be relayed on its way.
     steady: Vec<usize>,
+    /// When a leg's turn is, by its place.
+    turns: Vec<Turn>,
+    /// Ticks so far, and ticks between two turns of a leg of a pair.
+    turn: usize,
+    ticks_between: usize,
 }
 
 impl Worker {
@@ -134,6 +153,9 @@ impl Worker {
             counters: WorkerCounters::default(),
             failed: Vec::with_capacity(settings.legs_max),
             steady: Vec::with_capacity(settings.legs_max),
+            turns: Vec::with_capacity(settings.legs_max),
+            turn: 0,
+            ticks_between: (NOW_AND_THEN.as_micros() / settings.tick.as_micros()).max(1) as usize,
         })
     }
 
@@ -199,8 +221,19 @@ impl Worker {
     }
 
     fn tick_legs(&mut self, now: Instant) {
-        let Self { io, legs, events, counters, failed, steady, relays_below, .. } = self;
-        for (index, leg) in legs.iter_mut() {
+        let Self { io, legs, events, counters, failed, steady, relays_below, turns, .. } = self;
+        self.turn = self.turn.wrapping_add(1);
+        for (index, turn) in turns.iter().enumerate() {
+            // Looking at every leg in every tick costs more than moving its packets does.
+            let is_due = match turn {
+                Turn::Never => false,
+                Turn::EachTick => true,
+                Turn::NowAndThen => (self.turn + index).is_multiple_of(self.ticks_between),
+            };
+            if !is_due {
+                continue;
+            }
+            let Some(leg) = legs.get_mut(index) else { continue };
             let mut around = Surroundings { now, counters, events };
             let work = || leg.tick(&mut **io, &mut around);
             if catch_unwind(AssertUnwindSafe(work)).is_err() && !failed.contains(&index) {
@@ -294,6 +327,10 @@ impl Worker {
             self.own(ports.rtcp, Some((index, Channel::Rtcp)));
         }
         self.by_serial.insert(leg.id.serial, index);
+        if self.turns.len() <= index {
+            self.turns.resize(index + 1, Turn::Never);
+        }
+        self.turns[index] = if leg.has_line() { Turn::EachTick } else { Turn::NowAndThen };
         self.legs.insert(leg);
         if ports.is_none() {
             // The kernel takes no more sockets: the leg fails at once, with its events.
@@ -326,6 +363,7 @@ impl Worker {
     fn close(&mut self, index: usize, now: Instant) {
         let Some(mut leg) = self.legs.try_remove(index) else { return };
         self.by_serial.remove(&leg.id.serial);
+        self.turns[index] = Turn::Never;
         let Self { events, counters, .. } = self;
         leg.recall(&mut Surroundings { now, counters, events });
         if let Some(mate) = leg.mate().and_then(|mate| self.legs.get_mut(mate)) {
