@@ -149,6 +149,7 @@ fn report(out: &mut [u8]) -> usize {
         sender: Some(sender),
         blocks: &[black_box(BLOCK_ABOUT_US)],
         cname: "trunkline@192.0.2.1",
+        voip_metrics: None,
         bye: false,
     };
     write_report(&report, out).expect("there is room")

@@ -80,8 +80,14 @@ fn the_far_ends_report_gives_loss_jitter_and_round_trip() {
         delay_since_last_sr: (held.as_millis() as u32 * 65_536) / 1000,
     };
     let sender = SenderReport { ntp: NtpTime(1), timestamp: Timestamp(0), packets: 1, octets: 160 };
-    let report =
-        Report { ssrc: far.ssrc, sender: Some(sender), blocks: &[block], cname: "x", bye: true };
+    let report = Report {
+        ssrc: far.ssrc,
+        sender: Some(sender),
+        blocks: &[block],
+        cname: "x",
+        voip_metrics: None,
+        bye: true,
+    };
     let mut compound = [0; 200];
     let len = write_report(&report, &mut compound).unwrap();
     far.rtcp.send_to(&compound[..len], (side.local.ip(), side.local.port() + 1)).unwrap();
