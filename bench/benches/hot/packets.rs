@@ -12,6 +12,7 @@ use trunkline_rtp::reception::Reception;
 use trunkline_rtp::rtcp::{Compound, Report, ReportBlock, RtcpPacket, SenderReport, write_report};
 use trunkline_rtp::source::{SourcePolicy, SourceRule, Verdict};
 use trunkline_rtp::srtp::{MasterKey, SrtpReceiver, SrtpSender, Suite};
+use trunkline_rtp::voip_metrics::LossPattern;
 
 use super::{BLOCK, Work};
 
@@ -51,7 +52,8 @@ pub fn rtp_parse() -> Box<dyn Work> {
     })
 }
 
-/// All that a worker does with a datagram before the jitter buffer: parse, source rule, reception.
+/// All that a worker does with a datagram before the jitter buffer: parse, source rule, reception,
+/// pattern of losses.
 pub fn rtp_accept() -> Box<dyn Work> {
     let mut stream = Stream::new();
     let far: SocketAddr = ([192, 0, 2, 1], 20_000).into();
@@ -59,6 +61,7 @@ pub fn rtp_accept() -> Box<dyn Work> {
     let expected = [8, 101].into_iter().collect();
     let mut source = SourceRule::new(SourcePolicy::default(), far, None, expected, now);
     let mut reception = Reception::new(8_000, 1);
+    let mut losses = LossPattern::default();
     Box::new(move || {
         now += PACKET_TIME;
         let packet = &stream.next()[..PACKET_OCTETS];
@@ -66,7 +69,8 @@ pub fn rtp_accept() -> Box<dyn Work> {
         let verdict = source.judge(black_box(far), &packet, now);
         assert!(matches!(verdict, Verdict::Accept | Verdict::AcceptMoved));
         let (sequence, timestamp) = (packet.header.sequence, packet.header.timestamp);
-        black_box(reception.packet_arrived(sequence, Some(timestamp), now));
+        losses.packet_arrived(reception.packet_arrived(sequence, Some(timestamp), now));
+        black_box(&losses);
     })
 }
 
