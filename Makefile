@@ -6,13 +6,14 @@
 # Both install the Debian packages they need (scripts/set-up says which) and explain themselves
 # if they cannot. A Rust toolchain is the one prerequisite.
 
-.PHONY: help run demo test test-programs test-loom lint fuzz bench-media
+.PHONY: help run demo test test-programs test-loom lint fuzz bench-media bench-instructions
 
 help:
 	@sed -n '3,4p' Makefile | sed 's/^# *//'
 	@echo 'make demo   both embodiments of the patent and Fig. 9, exit status 0 if all speech arrived intact'
 	@echo 'make fuzz   every parser, coverage-guided, one minute each'
 	@echo 'make bench-media   the media plane against rtpengine and a bare relay (root, quiet machine)'
+	@echo 'make bench-instructions   instructions of the hot functions against a baseline (ACCEPT=1 writes it anew)'
 
 run:
 	@scripts/set-up run
@@ -61,3 +62,9 @@ bench-media:
 	@scripts/set-up bench
 	cargo build --release -p trunkline-bench --bins
 	target/release/trunkline-bench-media --capacity --out bench
+
+# What each hot function of the media plane costs, counted by valgrind: the same on every run, so
+# that a small growth is seen. Fails with the functions that have grown beyond bench/instructions.yaml.
+bench-instructions:
+	@scripts/set-up instructions
+	cargo bench --quiet -p trunkline-bench --bench instructions -- $(if $(ACCEPT),--accept)

@@ -50,6 +50,10 @@ fn all_calls_of_the_patent_carry_speech_intact_and_leave_nothing() {
     let media = click["legs"].as_array().unwrap().iter().find_map(|leg| leg.get("media")).unwrap();
     assert!(media["packets_received"].as_u64().unwrap() > 200, "{media}");
     assert_eq!(media["packets_lost"], 0, "{media}");
+    // Each side rates what it hears, and tells the other.
+    for heard in ["quality", "remote_quality"] {
+        assert!(media[heard]["mos_cq"].as_f64().is_some_and(|mos| mos > 3.6), "{media}");
+    }
     assert!(click["answered_ms"].as_u64().unwrap() > 5_000);
     let from_telephone = &of_a[1];
     assert_eq!(from_telephone["calling"], "+81333331234");

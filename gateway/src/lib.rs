@@ -14,6 +14,7 @@ pub mod metrics;
 mod program;
 pub mod status;
 pub mod switch;
+pub mod voice_quality;
 pub mod wall_clock;
 
 pub use program::{GatewayError, run};

@@ -3,9 +3,12 @@
 //! The registry is filled at scrape time from the counters that the workers, spans and call
 //! control keep for themselves: nothing is counted twice, and no packet touches a shared counter.
 
+use prometheus::core::{Collector, Desc};
+use prometheus::proto::{Bucket, Histogram, LabelPair, Metric, MetricFamily, MetricType};
 use prometheus::{Encoder, IntCounterVec, IntGaugeVec, Opts, Registry, TextEncoder};
 
 use crate::status::Status;
+use crate::voice_quality::{MOS_BOUNDS, Scores, VoiceQuality};
 
 /// The metrics page.
 pub fn render(status: &Status) -> String {
@@ -29,6 +32,7 @@ pub fn render(status: &Status) -> String {
     );
     sip(&page, status);
     media(&page, status);
+    page.register(ScorePage::new(status.voice.clone()));
     page.counters(
         "trunkline_call_records_total",
         "Call records, by what became of them.",
@@ -145,14 +149,18 @@ struct Page {
 impl Page {
     fn gauge(&self, name: &str, help: &str, labels: &[&str]) -> IntGaugeVec {
         let metric = IntGaugeVec::new(Opts::new(name, help), labels).expect("names are constant");
-        self.registry.register(Box::new(metric.clone())).expect("names differ");
+        self.register(metric.clone());
         metric
     }
 
     fn counter(&self, name: &str, help: &str, labels: &[&str]) -> prometheus::IntCounterVec {
         let metric = IntCounterVec::new(Opts::new(name, help), labels).expect("names are constant");
-        self.registry.register(Box::new(metric.clone())).expect("names differ");
+        self.register(metric.clone());
         metric
+    }
+
+    fn register(&self, metric: impl Collector + 'static) {
+        self.registry.register(Box::new(metric)).expect("names differ");
     }
 
     fn counters<'a>(
@@ -174,5 +182,109 @@ impl Page {
             .encode(&self.registry.gather(), &mut text)
             .expect("writing to memory does not fail");
         String::from_utf8(text).expect("the exposition is text")
+    }
+}
+
+/// The scores of voice as a histogram that was counted elsewhere.
+struct ScorePage {
+    quality: VoiceQuality,
+    description: Desc,
+}
+
+impl ScorePage {
+    fn new(quality: VoiceQuality) -> Self {
+        let labels = ["span", "heard_by"].map(str::to_owned).to_vec();
+        let description = Desc::new(
+            "trunkline_voice_mos".to_owned(),
+            "Estimated MOS (ITU-T G.107, conversation) of the packet legs of answered calls, by the \
+             span of the call and by who heard the voice."
+                .to_owned(),
+            labels,
+            std::collections::HashMap::new(),
+        );
+        Self { quality, description: description.expect("names are constant") }
+    }
+}
+
+impl Collector for ScorePage {
+    fn desc(&self) -> Vec<&Desc> {
+        vec![&self.description]
+    }
+
+    fn collect(&self) -> Vec<MetricFamily> {
+        let legs = self.quality.spans.iter().flat_map(|(span, legs)| {
+            legs.iter().map(move |(heard_by, scores)| {
+                let mut metric = Metric::default();
+                // By name, as the exposition has them.
+                metric.set_label(vec![label("heard_by", heard_by.name()), label("span", span)]);
+                metric.set_histogram(histogram(scores));
+                metric
+            })
+        });
+        let mut family = MetricFamily::default();
+        family.set_name(self.description.fq_name.clone());
+        family.set_help(self.description.help.clone());
+        family.set_field_type(MetricType::HISTOGRAM);
+        family.set_metric(legs.collect());
+        vec![family]
+    }
+}
+
+fn label(name: &str, value: &str) -> LabelPair {
+    let mut label = LabelPair::default();
+    label.set_name(name.to_owned());
+    label.set_value(value.to_owned());
+    label
+}
+
+fn histogram(scores: &Scores) -> Histogram {
+    let mut below = 0;
+    let buckets = MOS_BOUNDS.iter().zip(scores.classes).map(|(bound, count)| {
+        below += count;
+        let mut bucket = Bucket::default();
+        bucket.set_upper_bound(*bound);
+        bucket.set_cumulative_count(below);
+        bucket
+    });
+    let mut histogram = Histogram::default();
+    histogram.set_bucket(buckets.collect());
+    histogram.set_sample_count(scores.classes.iter().sum());
+    histogram.set_sample_sum(scores.sum);
+    histogram
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::voice_quality::HeardBy;
+
+    #[test]
+    fn scores_are_a_histogram_by_span_and_listener() {
+        let mut quality = VoiceQuality::default();
+        for mos in [4.5, 4.25, 3.0] {
+            quality.rated("e1-1", HeardBy::Gateway, mos);
+        }
+        quality.rated("e1-1", HeardBy::Peer, 3.9);
+        let page = Page { registry: Registry::new() };
+        page.register(ScorePage::new(quality));
+        let text = page.text();
+        for line in [
+            "# TYPE trunkline_voice_mos histogram",
+            r#"trunkline_voice_mos_bucket{heard_by="gateway",span="e1-1",le="2.6"} 0"#,
+            r#"trunkline_voice_mos_bucket{heard_by="gateway",span="e1-1",le="3.1"} 1"#,
+            r#"trunkline_voice_mos_bucket{heard_by="gateway",span="e1-1",le="4.3"} 2"#,
+            r#"trunkline_voice_mos_bucket{heard_by="gateway",span="e1-1",le="+Inf"} 3"#,
+            r#"trunkline_voice_mos_sum{heard_by="gateway",span="e1-1"} 11.75"#,
+            r#"trunkline_voice_mos_count{heard_by="peer",span="e1-1"} 1"#,
+        ] {
+            assert!(text.lines().any(|there| there == line), "{line}\n{text}");
+        }
+    }
+
+    #[test]
+    fn page_without_calls_has_no_scores() {
+        let page = Page { registry: Registry::new() };
+        page.register(ScorePage::new(VoiceQuality::default()));
+        assert!(!page.text().contains("trunkline_voice_mos_bucket"));
     }
 }

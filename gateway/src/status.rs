@@ -6,6 +6,8 @@ use serde::Serialize;
 use trunkline_call::control::CallCount;
 use trunkline_call::trunk::ChannelCount;
 
+use crate::voice_quality::VoiceQuality;
+
 /// Everything an operator asks about, at one moment.
 #[derive(Clone, Debug, Serialize)]
 pub struct Status {
@@ -23,6 +25,8 @@ pub struct Status {
     pub sip: SipStatus,
     /// The media plane.
     pub media: MediaStatus,
+    /// How good the voice was.
+    pub voice: VoiceQuality,
     /// Call records.
     pub records: RecordStatus,
 }

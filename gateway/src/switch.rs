@@ -28,6 +28,7 @@ use trunkline_tdm::SpanEvent;
 use crate::configuration::{Configuration, SrtpPolicy};
 use crate::journal::Journal;
 use crate::status::{Calls, Status};
+use crate::voice_quality::VoiceQuality;
 use crate::wall_clock::WallClock;
 
 pub mod lines;
@@ -74,6 +75,7 @@ pub struct Switch {
     inquiries: mpsc::Sender<(CallId, InquiryReply)>,
     names: HashMap<CallId, CallName>,
     records: Records,
+    voice_quality: VoiceQuality,
     journal: Option<Journal>,
     calls: Calls,
     inquiry_results: BTreeMap<&'static str, u64>,
@@ -106,6 +108,7 @@ impl Switch {
             inquiries,
             names: HashMap::new(),
             records: Records::default(),
+            voice_quality: VoiceQuality::default(),
             journal,
             calls: Calls::default(),
             inquiry_results: BTreeMap::new(),
@@ -287,8 +290,7 @@ impl Switch {
         match event.kind {
             MediaEventKind::Closed(figures) => {
                 if let Some(leg) = self.voice.closed(event.leg)
-                    && let Some(record) =
-                        self.records.media_closed(leg, voice::statistics(&figures))
+                    && let Some(record) = self.records.media_closed(leg, figures)
                 {
                     self.write_record(record);
                 }
@@ -884,6 +886,7 @@ impl Switch {
         let name = self.names.remove(&record.call).map(|call| call.name).unwrap_or_default();
         let spans: Vec<String> = self.lines.spans.iter().map(|span| span.name.clone()).collect();
         let gateway = &self.configuration.file.name;
+        self.records.rate(&record, &spans, &mut self.voice_quality);
         let line = self.records.line(&record, &name, gateway, &spans, &self.clock);
         tracing::info!(
             call = %name,

@@ -85,6 +85,7 @@ pub(crate) struct TimeslotBoard {
     target: AtomicU64,
     delay: AtomicU64,
     overflow: AtomicU64,
+    delay_max: AtomicU64,
 }
 
 /// A reading of the board, in samples.
@@ -92,6 +93,8 @@ pub(crate) struct TimeslotBoard {
 pub(crate) struct Reading {
     pub(crate) playout: PlayoutStatistics,
     pub(crate) overflow: u64,
+    /// As long as the policy lets a packet wait.
+    pub(crate) delay_max: u32,
 }
 
 impl TimeslotBoard {
@@ -103,6 +106,10 @@ impl TimeslotBoard {
         self.shortened.store(playout.shortened, Ordering::Relaxed);
         self.target.store(playout.target.into(), Ordering::Relaxed);
         self.delay.store(playout.delay.into(), Ordering::Relaxed);
+    }
+
+    pub(crate) fn set_delay_max(&self, samples: u32) {
+        self.delay_max.store(samples.into(), Ordering::Relaxed);
     }
 
     /// The timeslot is the only writer.
@@ -124,6 +131,7 @@ impl TimeslotBoard {
                 ..PlayoutStatistics::default()
             },
             overflow: self.overflow.load(Ordering::Relaxed),
+            delay_max: self.delay_max.load(Ordering::Relaxed) as u32,
         }
     }
 }

@@ -4,9 +4,11 @@ use std::fmt;
 use std::net::SocketAddr;
 
 use trunkline_rtp::reception::ReceptionStatistics;
+use trunkline_rtp::rtcp::VoipMetrics;
 use trunkline_rtp::source::SourceCounters;
 use trunkline_rtp::srtp::Suite;
 use trunkline_rtp::telephone_event::Digit;
+use trunkline_rtp::voip_metrics::{LossFigures, Quality};
 
 /// Names a leg; never used twice in a process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -98,6 +100,14 @@ pub struct LegStatistics {
     pub remote_jitter_us: Option<u32>,
     /// Round trip, µs, as last measured (RTCP).
     pub round_trip_us: Option<u32>,
+    /// Which of the packets to us were not played, and how they cluster (RFC 3611 §4.7.2).
+    pub losses: LossFigures,
+    /// How long a packet of them plays, by the last one, ms.
+    pub packet_ms: f64,
+    /// How good the voice to us was (ITU-T G.107); none if there was none.
+    pub quality: Option<Quality>,
+    /// What the far end says of our voice, as last reported (RTCP XR).
+    pub remote_voice: Option<VoipMetrics>,
     /// Samples from the timeslot lost because the worker did not take them in time.
     pub line_overflow_samples: u64,
     /// RTCP compounds received.

@@ -7,6 +7,7 @@ mod outgoing;
 mod relay;
 mod reports;
 mod srtp;
+mod voice;
 
 pub(crate) use relay::Passed;
 pub(crate) use srtp::Readied;
@@ -222,7 +223,7 @@ impl Leg {
             && around.now >= line.account_at
         {
             line.account_at = around.now + ACCOUNT_EVERY;
-            line.account(around.counters);
+            self.incoming.stored_discarded(line.account(around.counters));
         }
     }
 
@@ -280,7 +281,7 @@ impl Leg {
             self.send_report(io, around, true);
         }
         if let Joint::Timeslot(line) = &mut self.joint {
-            line.account(around.counters);
+            self.incoming.stored_discarded(line.account(around.counters));
         }
         Box::new(self.statistics())
     }
@@ -305,6 +306,10 @@ impl Leg {
             remote_loss: self.reports.remote_loss(),
             remote_jitter_us: self.reports.remote_jitter_us(),
             round_trip_us: self.reports.round_trip_us(),
+            losses: self.incoming.losses().figures(),
+            packet_ms: self.incoming.packet_ms(),
+            quality: self.quality(),
+            remote_voice: self.reports.remote_voice(),
             line_overflow_samples: reading.overflow,
             rtcp_received: self.reports.received(),
             rtcp_sent: self.reports.sent(),
@@ -356,15 +361,18 @@ impl Leg {
 }
 
 impl Line {
-    /// Brings what the timeslot and the jitter buffer have counted into the worker's counters.
-    fn account(&mut self, counters: &mut WorkerCounters) {
+    /// Brings what the timeslot and the jitter buffer have counted into the worker's counters; gives
+    /// the packets that the playout has dropped.
+    fn account(&mut self, counters: &mut WorkerCounters) -> u64 {
         let (now, before) = (self.bridge.board.read(), self.accounted);
         counters.concealed_samples += now.playout.concealed - before.playout.concealed;
         counters.lengthened_samples += now.playout.lengthened - before.playout.lengthened;
         counters.shortened_samples += now.playout.shortened - before.playout.shortened;
-        counters.playout_discarded += now.playout.discarded - before.playout.discarded;
+        let discarded = now.playout.discarded - before.playout.discarded;
+        counters.playout_discarded += discarded;
         counters.line_overflow_samples += now.overflow - before.overflow;
         self.accounted = now;
+        discarded
     }
 }
 

@@ -69,15 +69,17 @@ pub struct Remote {
     pub rtp: SocketAddr,
     /// Where it wants RTCP: the next port by default, the same port with RTCP multiplexing.
     pub rtcp: SocketAddr,
+    /// It wants VoIP metrics in RTCP extended reports (RFC 3611 §5).
+    pub voip_metrics: bool,
     /// Where its signalling came from.
     pub signalling_from: Option<IpAddr>,
 }
 
 impl Remote {
-    /// RTCP on the next port, as RFC 3550 §11 has it.
+    /// RTCP on the next port, as RFC 3550 §11 has it, without extended reports.
     pub fn new(rtp: SocketAddr) -> Self {
         let rtcp = SocketAddr::new(rtp.ip(), rtp.port().saturating_add(1));
-        Self { rtp, rtcp, signalling_from: None }
+        Self { rtp, rtcp, voip_metrics: false, signalling_from: None }
     }
 }
 
@@ -152,7 +154,12 @@ impl Remote {
     /// Where the other side is, by what was negotiated in signalling that came from
     /// `signalling_from`.
     pub fn negotiated(negotiated: &Negotiated, signalling_from: Option<IpAddr>) -> Self {
-        Self { rtp: negotiated.remote_rtp, rtcp: negotiated.remote_rtcp, signalling_from }
+        Self {
+            rtp: negotiated.remote_rtp,
+            rtcp: negotiated.remote_rtcp,
+            voip_metrics: negotiated.voip_metrics,
+            signalling_from,
+        }
     }
 }
 

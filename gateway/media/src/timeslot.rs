@@ -27,6 +27,7 @@ pub struct TimeslotEnd {
 impl TimeslotEnd {
     pub(crate) fn new(law: Law, playout: PlayoutConfig, line: LineEnd) -> Self {
         let LineEnd { taker, octets, linear, messages, board } = line;
+        board.set_delay_max(playout.delay_max);
         let player = Player::new(law, playout, taker, messages, Arc::clone(&board));
         Self { law, player, octets, linear, board }
     }

@@ -93,7 +93,7 @@ enum Turn {
 }
 
 /// Between two turns of a leg for which only time passes.
-const NOW_AND_THEN: Duration = Duration::from_millis(50);
+const NOW_AND_THEN: Duration = Duration::from_millis(100);
 
 /// The state of a worker, on its thread.
 pub(crate) struct Worker {

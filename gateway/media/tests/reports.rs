@@ -5,10 +5,13 @@ mod common;
 use std::time::Duration;
 
 use common::{FarEnd, Side, backends, config, pair, speech, talk};
-use trunkline_media::MediaEventKind;
+use trunkline_media::{MediaEventKind, Remote, RtpLegUpdate};
 use trunkline_rtp::ntp::NtpTime;
 use trunkline_rtp::packet::Timestamp;
-use trunkline_rtp::rtcp::{Compound, Report, ReportBlock, RtcpPacket, SenderReport, write_report};
+use trunkline_rtp::rtcp::{
+    Compound, ExtendedBlock, JitterBufferKind, LossConcealment, Report, ReportBlock, RtcpPacket,
+    SenderReport, VoipMetrics, write_report,
+};
 
 #[test]
 fn reports_tell_what_was_sent_and_received_and_the_last_says_goodbye() {
@@ -79,9 +82,16 @@ fn the_far_ends_report_gives_loss_jitter_and_round_trip() {
         last_sr: ntp.middle(),
         delay_since_last_sr: (held.as_millis() as u32 * 65_536) / 1000,
     };
+    let voice = VoipMetrics { ssrc, mos_lq_tenths: Some(39), ..VoipMetrics::default() };
     let sender = SenderReport { ntp: NtpTime(1), timestamp: Timestamp(0), packets: 1, octets: 160 };
-    let report =
-        Report { ssrc: far.ssrc, sender: Some(sender), blocks: &[block], cname: "x", bye: true };
+    let report = Report {
+        ssrc: far.ssrc,
+        sender: Some(sender),
+        blocks: &[block],
+        cname: "x",
+        voip_metrics: Some(voice),
+        bye: true,
+    };
     let mut compound = [0; 200];
     let len = write_report(&report, &mut compound).unwrap();
     far.rtcp.send_to(&compound[..len], (side.local.ip(), side.local.port() + 1)).unwrap();
@@ -90,7 +100,98 @@ fn the_far_ends_report_gives_loss_jitter_and_round_trip() {
     assert_eq!(figures.remote_loss, Some(0.25));
     assert_eq!(figures.remote_jitter_us, Some(10_000));
     assert!(figures.round_trip_us.is_some_and(|us| us < 1_000_000), "{:?}", figures.round_trip_us);
+    assert_eq!(figures.remote_voice, Some(voice));
     assert_eq!(figures.rtcp_received, 1);
+}
+
+/// The VoIP metrics of a compound, and whether it says goodbye.
+fn metrics_of(compound: &[u8]) -> (Option<VoipMetrics>, bool) {
+    let (mut metrics, mut goodbye) = (None, false);
+    for packet in Compound::parse(compound).unwrap().map(Result::unwrap) {
+        match packet {
+            RtcpPacket::ExtendedReport { mut blocks, .. } => {
+                let Some(Ok(ExtendedBlock::VoipMetrics(block))) = blocks.next() else {
+                    panic!("{blocks:?}");
+                };
+                metrics = Some(block);
+            }
+            RtcpPacket::Bye { .. } => goodbye = true,
+            _ => {}
+        }
+    }
+    (metrics, goodbye)
+}
+
+#[test]
+fn far_end_that_asks_hears_how_its_voice_arrives() {
+    let mut side = Side::a_law(config(backends()[0]));
+    let mut far = FarEnd::new();
+    let remote = Remote { voip_metrics: true, ..Remote::new(far.address) };
+    let update = RtpLegUpdate { remote: Some(remote), ..Default::default() };
+    side.media.update(side.leg, update).expect("the worker takes it");
+    let mut came = 0;
+    let mut late = Vec::new();
+    for number in 0..90_u64 {
+        match number {
+            // A burst, and a single packet that is held up until its turn is over.
+            30..34 => far.skip(160),
+            60 => {
+                late = far.packet(8, false, &[7; 160]);
+                far.skip(160);
+            }
+            _ => {
+                far.speak(side.local, 8, &[7; 160]);
+                came += 1;
+            }
+        }
+        if number == 65 {
+            far.rtp.send_to(&late, side.local).expect("send");
+            came += 1;
+        }
+        side.wait("the packet", |counters| counters.packets_received == came);
+        side.turn(&[0xD5; 160], 160);
+    }
+    let figures = side.close();
+    let losses = figures.losses;
+    assert_eq!((losses.expected, losses.lost, losses.discarded), (90, 4, 1));
+    assert_eq!((losses.bursts.count, losses.bursts.missing), (1, 4));
+    assert_eq!((losses.gaps.count, losses.gaps.missing), (2, 1));
+    let quality = figures.quality.expect("voice came");
+    assert!(quality.mos_lq < 4.0 && quality.mos_cq <= quality.mos_lq, "{quality:?}");
+
+    let block = loop {
+        let (metrics, goodbye) = metrics_of(&far.hear_report());
+        if goodbye {
+            break metrics.expect("it was asked for");
+        }
+    };
+    assert_eq!((block.ssrc, block.gmin), (far.ssrc, 16));
+    assert_eq!((block.loss_rate, block.discard_rate), (11, 2));
+    assert_eq!((block.burst_density, block.gap_density), (255, 2));
+    assert_eq!((block.burst_duration_ms, block.gap_duration_ms), (80, 860));
+    assert_eq!(block.r_factor, Some(quality.r_factor.round() as u8));
+    assert_eq!(block.mos_lq_tenths, Some((quality.mos_lq * 10.0).round() as u8));
+    assert_eq!(block.signal_level_dbm0, None);
+    assert_eq!(block.concealment, LossConcealment::Standard);
+    assert_eq!(block.jitter_buffer, JitterBufferKind::Adaptive);
+    assert_eq!(block.jitter_buffer_maximum_ms, 500);
+    assert_eq!(u32::from(block.jitter_buffer_nominal_ms), figures.playout.delay_ms);
+    assert_eq!(u32::from(block.end_system_delay_ms), 20 + figures.playout.delay_ms);
+}
+
+#[test]
+fn far_end_that_does_not_ask_hears_no_extended_report() {
+    let mut side = Side::a_law(config(backends()[0]));
+    let mut far = FarEnd::new();
+    side.connect(far.address);
+    far.speak(side.local, 8, &[7; 160]);
+    side.wait("the packet", |counters| counters.packets_received == 1);
+    side.turn(&[0xD5; 160], 160);
+    far.hear();
+    assert!(side.close().quality.is_some());
+    while let (metrics, false) = metrics_of(&far.hear_report()) {
+        assert_eq!(metrics, None);
+    }
 }
 
 #[test]

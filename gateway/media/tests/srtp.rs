@@ -80,8 +80,14 @@ impl SecureEnd {
     /// A receiver report about nothing.
     fn report(&mut self) -> Vec<u8> {
         let mut buffer = [0; 128];
-        let report =
-            Report { ssrc: self.far.ssrc, sender: None, blocks: &[], cname: "far", bye: false };
+        let report = Report {
+            ssrc: self.far.ssrc,
+            sender: None,
+            blocks: &[],
+            cname: "far",
+            bye: false,
+            voip_metrics: None,
+        };
         let octets = write_report(&report, &mut buffer).unwrap();
         self.protect.encrypt_rtcp(&buffer[..octets]).unwrap().to_vec()
     }

@@ -34,6 +34,11 @@ pub fn rtcp_compound(bytes: &[u8]) {
             }
             RtcpPacket::SourceDescription(names) => names.count(),
             RtcpPacket::Bye { sources, .. } => sources.count(),
+            RtcpPacket::ExtendedReport { blocks, .. } => {
+                // A block has four octets at least.
+                assert!(blocks.count() <= bytes.len() / 4);
+                0
+            }
             RtcpPacket::Other { .. } => 0,
         };
         assert!(entries <= 31);

@@ -16,5 +16,6 @@ pub mod source;
 pub mod srtp;
 pub mod telephone_event;
 pub mod transmission;
+pub mod voip_metrics;
 
 pub use error::RtpError;

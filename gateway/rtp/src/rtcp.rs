@@ -8,8 +8,12 @@ use crate::ntp::NtpTime;
 use crate::packet::Timestamp;
 
 mod compose;
+mod xr;
 
 pub use compose::{Report, write_report};
+pub use xr::{ExtendedBlock, ExtendedBlocks, JitterBufferKind, LossConcealment, VoipMetrics};
+
+use xr::EXTENDED_REPORT;
 
 const SENDER_REPORT: u8 = 200;
 const RECEIVER_REPORT: u8 = 201;
@@ -81,7 +85,14 @@ pub enum RtcpPacket<'a> {
         /// Why, as bytes that should be UTF-8.
         reason: Option<&'a [u8]>,
     },
-    /// APP, feedback, extended reports: not used here.
+    /// XR: of what it receives in more detail (RFC 3611).
+    ExtendedReport {
+        /// The receiver.
+        ssrc: u32,
+        /// Of what it receives.
+        blocks: ExtendedBlocks<'a>,
+    },
+    /// APP, feedback: not used here.
     Other {
         /// The packet type.
         packet_type: u8,
@@ -294,6 +305,10 @@ fn read_packet(part: &[u8]) -> Result<RtcpPacket<'_>, RtpError> {
                 Some(take(&mut rest, usize::from(length), "the BYE reason")?)
             };
             RtcpPacket::Bye { sources: Sources { rest: sources }, reason }
+        }
+        EXTENDED_REPORT => {
+            let ssrc = word(take(&mut rest, 4, "the extended report")?, 0);
+            RtcpPacket::ExtendedReport { ssrc, blocks: ExtendedBlocks { rest } }
         }
         packet_type => RtcpPacket::Other { packet_type },
     })

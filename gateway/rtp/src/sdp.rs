@@ -53,6 +53,8 @@ pub struct Audio {
     pub rtcp: SocketAddr,
     /// RTP and RTCP may share a port (RFC 5761).
     pub rtcp_mux: bool,
+    /// Its side wants VoIP metrics in RTCP extended reports (`a=rtcp-xr`, RFC 3611 §5.1).
+    pub voip_metrics: bool,
     /// The transport is RTP/AVPF or RTP/SAVPF, with feedback (RFC 4585); an answer names the same.
     pub feedback_profile: bool,
     /// The transport is RTP/SAVP or RTP/SAVPF: SRTP, with a key of [`Self::crypto`].

@@ -84,8 +84,14 @@ fn a_packet_in_and_a_packet_out_allocate_nothing() {
         // Refused input is no way to make the path allocate either.
         assert!(RtpPacket::parse(&packet[..7]).is_err());
         let block = reception.report(1, now).unwrap();
-        let written =
-            Report { ssrc: 2, sender: None, blocks: &[block], cname: "gw@192.0.2.1", bye: false };
+        let written = Report {
+            ssrc: 2,
+            sender: None,
+            blocks: &[block],
+            cname: "gw@192.0.2.1",
+            voip_metrics: None,
+            bye: false,
+        };
         let octets = write_report(&written, &mut report).unwrap();
         assert_eq!(Compound::parse(&report[..octets]).unwrap().flatten().count(), 2);
     }

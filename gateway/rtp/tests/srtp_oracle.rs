@@ -52,8 +52,14 @@ fn packets() -> impl Iterator<Item = Vec<u8>> {
 
 fn report(n: u32) -> Vec<u8> {
     let mut buffer = [0; 256];
-    let report =
-        Report { ssrc: 7 + n % 2, sender: None, blocks: &[], cname: "gw@192.0.2.1", bye: n == 99 };
+    let report = Report {
+        ssrc: 7 + n % 2,
+        sender: None,
+        blocks: &[],
+        cname: "gw@192.0.2.1",
+        voip_metrics: None,
+        bye: n == 99,
+    };
     let octets = write_report(&report, &mut buffer).unwrap();
     buffer[..octets].to_vec()
 }

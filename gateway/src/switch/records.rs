@@ -6,11 +6,14 @@ use serde_json::{Value, json};
 use trunkline_call::LegId;
 use trunkline_call::interworking::cause_text;
 use trunkline_call::record::{CallRecord, LegMedium, LegRecord};
+use trunkline_media::LegStatistics;
 
+use super::voice;
+use crate::voice_quality::{HeardBy, VoiceQuality};
 use crate::wall_clock::WallClock;
 
-/// Media statistics of a leg, as they go into the record.
-pub type MediaStatistics = Value;
+/// The span of calls that use none.
+const NO_SPAN: &str = "none";
 
 /// Records that wait for the media statistics of their legs.
 ///
@@ -18,7 +21,7 @@ pub type MediaStatistics = Value;
 #[derive(Debug, Default)]
 pub struct Records {
     /// Statistics that came before their record.
-    statistics: HashMap<LegId, MediaStatistics>,
+    statistics: HashMap<LegId, Box<LegStatistics>>,
     /// Records with the legs whose statistics are still to come.
     waiting: Vec<(CallRecord, Vec<LegId>)>,
 }
@@ -37,7 +40,11 @@ impl Records {
     }
 
     /// The media of a leg is closed. Gives the record that waited for it, if it was the last.
-    pub fn media_closed(&mut self, leg: LegId, statistics: MediaStatistics) -> Option<CallRecord> {
+    pub fn media_closed(
+        &mut self,
+        leg: LegId,
+        statistics: Box<LegStatistics>,
+    ) -> Option<CallRecord> {
         self.statistics.insert(leg, statistics);
         let at = self.waiting.iter().position(|(_, open)| open.contains(&leg))?;
         self.waiting[at].1.retain(|open| *open != leg);
@@ -47,6 +54,27 @@ impl Records {
     /// Records that can wait no longer, at the end of the program.
     pub fn take_waiting(&mut self) -> Vec<CallRecord> {
         self.waiting.drain(..).map(|(record, _)| record).collect()
+    }
+
+    /// Adds how good the voice of an answered call was to what is known of its span.
+    pub fn rate(&self, record: &CallRecord, spans: &[String], quality: &mut VoiceQuality) {
+        if record.answered_at.is_none() {
+            return;
+        }
+        let legs = || std::iter::once(&record.ingress).chain(&record.egress);
+        let span = legs().find_map(|leg| match &leg.medium {
+            LegMedium::Line { channel } => spans.get(channel.span),
+            LegMedium::Packet { .. } => None,
+        });
+        let span = span.map_or(NO_SPAN, String::as_str);
+        for statistics in legs().filter_map(|leg| self.statistics.get(&leg.leg)) {
+            if let Some(heard) = statistics.quality {
+                quality.rated(span, HeardBy::Gateway, heard.mos_cq);
+            }
+            if let Some(tenths) = statistics.remote_voice.and_then(|voice| voice.mos_cq_tenths) {
+                quality.rated(span, HeardBy::Peer, f64::from(tenths) / 10.0);
+            }
+        }
     }
 
     /// The line of a record. The statistics of its legs are used up.
@@ -106,8 +134,89 @@ impl Records {
             }
         }
         if let Some(statistics) = self.statistics.remove(&record.leg) {
-            fields.insert("media".into(), statistics);
+            fields.insert("media".into(), voice::statistics(&statistics));
         }
         leg
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Instant;
+
+    use trunkline_call::CallId;
+    use trunkline_call::record::{BChannelRecord, LegEnd, ReleasedBy};
+    use trunkline_rtp::rtcp::VoipMetrics;
+    use trunkline_rtp::voip_metrics::Quality;
+
+    use super::*;
+
+    fn leg(number: u64, medium: LegMedium) -> LegRecord {
+        let end = LegEnd { cause: 16, status: None, by: ReleasedBy::Peer };
+        LegRecord { leg: LegId(number), medium, end }
+    }
+
+    /// A call from a peer to the line.
+    fn record(answered: bool) -> CallRecord {
+        let now = Instant::now();
+        let channel = BChannelRecord { span: 1, timeslot: 31 };
+        CallRecord {
+            call: CallId(7),
+            called: "0333331234".to_owned(),
+            number: None,
+            calling: None,
+            ingress: leg(1, LegMedium::Packet { peer: "192.0.2.1:5060 UDP".to_owned() }),
+            egress: vec![leg(2, LegMedium::Line { channel })],
+            offered_at: now,
+            alerting_at: None,
+            answered_at: answered.then_some(now),
+            ended_at: now,
+            cause: 16,
+        }
+    }
+
+    fn statistics() -> Box<LegStatistics> {
+        let remote = VoipMetrics {
+            r_factor: Some(80),
+            mos_cq_tenths: Some(40),
+            burst_density: 64,
+            ..VoipMetrics::default()
+        };
+        Box::new(LegStatistics {
+            quality: Some(Quality { r_factor: 91.2345, mos_lq: 4.4, mos_cq: 4.3579 }),
+            remote_voice: Some(remote),
+            ..LegStatistics::default()
+        })
+    }
+
+    #[test]
+    fn record_says_how_good_the_voice_was_both_ways() {
+        let mut records = Records::default();
+        assert_eq!(records.call_over(record(true), vec![LegId(1)]), None);
+        let record = records.media_closed(LegId(1), statistics()).expect("it waited");
+        let spans = ["e1-1", "e1-2"].map(str::to_owned);
+
+        let mut quality = VoiceQuality::default();
+        records.rate(&record, &spans, &mut quality);
+        let rated = &quality.spans["e1-2"];
+        assert_eq!((rated[&HeardBy::Gateway].sum, rated[&HeardBy::Peer].sum), (4.3579, 4.0));
+
+        let line = records.line(&record, "call-7", "gateway-a", &spans, &WallClock::start());
+        let line: Value = serde_json::from_str(&line).expect("JSON");
+        let media = &line["legs"][0]["media"];
+        assert_eq!(media["quality"]["r_factor"], 91.23);
+        assert_eq!(media["quality"]["mos_cq"], 4.36);
+        assert_eq!(media["remote_quality"]["mos_cq"], 4.0);
+        assert_eq!(media["remote_quality"]["burst_density"], 0.25);
+        assert_eq!(media["remote_quality"]["mos_lq"], Value::Null);
+    }
+
+    #[test]
+    fn call_that_nobody_answered_is_not_rated() {
+        let mut records = Records::default();
+        records.media_closed(LegId(1), statistics());
+        let mut quality = VoiceQuality::default();
+        records.rate(&record(false), &[], &mut quality);
+        assert!(quality.spans.is_empty());
     }
 }

@@ -20,6 +20,7 @@ pub(super) fn status(switch: &Switch) -> Status {
         inquiries: switch.inquiry_results.clone(),
         sip: sip(switch),
         media: media(switch),
+        voice: switch.voice_quality.clone(),
         records: switch.journal.as_ref().map_or_else(RecordStatus::default, |journal| {
             let counters = journal.counters();
             RecordStatus {

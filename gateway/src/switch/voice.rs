@@ -13,6 +13,7 @@ use trunkline_media::{
 };
 use trunkline_rtp::RtpError;
 use trunkline_rtp::codec::Codec;
+use trunkline_rtp::rtcp::VoipMetrics;
 use trunkline_rtp::sdp::{Crypto, LocalMedia, Sdp, accept_answer, answer, make_offer};
 use trunkline_rtp::srtp::Suite;
 use trunkline_tdm::Bearer;
@@ -351,6 +352,48 @@ pub fn statistics(figures: &LegStatistics) -> Value {
         "round_trip_ms": figures.round_trip_us.map(|us| f64::from(us) / 1_000.0),
         "rtcp_received": figures.rtcp_received,
         "rtcp_sent": figures.rtcp_sent,
+        "quality": quality(figures),
+        "remote_quality": figures.remote_voice.as_ref().map(remote_quality),
+    })
+}
+
+/// How the voice to us arrived (RFC 3611 §4.7.2) and how good it was (ITU-T G.107).
+fn quality(figures: &LegStatistics) -> Option<Value> {
+    let quality = figures.quality?;
+    let losses = &figures.losses;
+    let hundredths = |value: f64| (value * 100.0).round() / 100.0;
+    Some(json!({
+        "r_factor": hundredths(quality.r_factor),
+        "mos_lq": hundredths(quality.mos_lq),
+        "mos_cq": hundredths(quality.mos_cq),
+        "packets_expected": losses.expected,
+        "packets_lost": losses.lost,
+        "packets_discarded": losses.discarded,
+        "bursts": losses.bursts.count,
+        "burst_density": hundredths(losses.bursts.density()),
+        "burst_ms": losses.bursts.mean_duration_ms(figures.packet_ms).round(),
+        "gap_density": hundredths(losses.gaps.density()),
+        "gap_ms": losses.gaps.mean_duration_ms(figures.packet_ms).round(),
+    }))
+}
+
+/// The same of our voice, in the words of the peer.
+fn remote_quality(voice: &VoipMetrics) -> Value {
+    let share = |in_256ths: u8| f64::from(in_256ths) / 256.0;
+    let mos = |tenths: Option<u8>| tenths.map(|tenths| f64::from(tenths) / 10.0);
+    json!({
+        "r_factor": voice.r_factor,
+        "mos_lq": mos(voice.mos_lq_tenths),
+        "mos_cq": mos(voice.mos_cq_tenths),
+        "loss_rate": share(voice.loss_rate),
+        "discard_rate": share(voice.discard_rate),
+        "burst_density": share(voice.burst_density),
+        "burst_ms": voice.burst_duration_ms,
+        "gap_density": share(voice.gap_density),
+        "gap_ms": voice.gap_duration_ms,
+        "round_trip_ms": voice.round_trip_ms,
+        "end_system_delay_ms": voice.end_system_delay_ms,
+        "jitter_buffer_ms": voice.jitter_buffer_nominal_ms,
     })
 }
 

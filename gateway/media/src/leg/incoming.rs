@@ -10,6 +10,7 @@ use trunkline_rtp::playout::Timeline;
 use trunkline_rtp::reception::{Arrival, Reception, ReceptionStatistics};
 use trunkline_rtp::source::{PayloadTypes, Refusal, Verdict};
 use trunkline_rtp::telephone_event::{DigitEvent, DigitReceiver, EVENT_OCTETS};
+use trunkline_rtp::voip_metrics::LossPattern;
 
 use super::{Channel, Joint, Leg, Passed, Surroundings};
 use crate::bridge::ToTimeslot;
@@ -31,6 +32,9 @@ pub(super) struct Incoming {
     digits: DigitReceiver,
     /// Figures of the streams before the present one.
     past: ReceptionStatistics,
+    losses: LossPattern,
+    /// The voice that came last.
+    heard: Option<Heard>,
     packets: u64,
     octets: u64,
     /// The last packet, or since when one was to be expected.
@@ -45,6 +49,13 @@ struct Stream {
     reception: Reception,
 }
 
+/// A packet of voice.
+#[derive(Debug, Clone, Copy)]
+struct Heard {
+    codec: Codec,
+    samples: u16,
+}
+
 impl Incoming {
     pub(super) fn new(receiving: &[PayloadFormat]) -> Self {
         let ticks_per_sample = ticks_of(receiving);
@@ -55,6 +66,8 @@ impl Incoming {
             ticks_per_sample,
             digits: DigitReceiver::new(event_clock_hz(receiving)),
             past: ReceptionStatistics::default(),
+            losses: LossPattern::default(),
+            heard: None,
             packets: 0,
             octets: 0,
             silent_since: None,
@@ -92,6 +105,26 @@ impl Incoming {
         let present =
             self.stream.as_ref().map(|stream| stream.reception.statistics()).unwrap_or_default();
         sum(self.past, present)
+    }
+
+    /// Which packets were lost or not played.
+    pub(super) fn losses(&self) -> &LossPattern {
+        &self.losses
+    }
+
+    /// The codec of the voice that came last.
+    pub(super) fn heard_codec(&self) -> Option<Codec> {
+        self.heard.map(|heard| heard.codec)
+    }
+
+    /// How long a packet of that voice plays, ms.
+    pub(super) fn packet_ms(&self) -> f64 {
+        self.heard.map_or(0.0, |heard| f64::from(heard.samples) / 8.0)
+    }
+
+    /// The playout has dropped so many packets that were stored for it.
+    pub(super) fn stored_discarded(&mut self, packets: u64) {
+        self.losses.stored_discarded(packets);
     }
 
     /// Whether nothing was heard for another `limit`: true once each time.
@@ -156,6 +189,7 @@ impl Incoming {
     fn reception_of(&mut self, ssrc: u32, clock_hz: u32) -> &mut Reception {
         if self.stream.as_ref().is_some_and(|stream| stream.ssrc != ssrc) {
             self.past = self.reception();
+            self.losses.source_changed();
             self.stream = None;
             self.digits.source_changed();
         }
@@ -238,6 +272,7 @@ impl Leg {
         };
         let reception = self.incoming.reception_of(header.ssrc, clock_hz);
         let arrival = reception.packet_arrived(header.sequence, sampled_at, around.now);
+        self.incoming.losses.packet_arrived(arrival);
         match arrival {
             Arrival::InOrder { .. } | Arrival::Reordered { .. } | Arrival::Restarted { .. } => {}
             Arrival::Duplicate => {
@@ -264,6 +299,7 @@ impl Leg {
             Payload::Audio(codec) => {
                 self.incoming.keep_clock(codec.rtp_clock_hz() / 8000);
                 self.insert(Format::of(codec), packet, around);
+                self.note_heard(codec, packet.payload);
             }
             Payload::ComfortNoise => self.insert(Format::ComfortNoise, packet, around),
             Payload::TelephoneEvent { .. } => {
@@ -285,6 +321,9 @@ impl Leg {
         around: &mut Surroundings<'_>,
     ) -> Option<Passed> {
         let header = packet.header;
+        if let Payload::Audio(codec) = payload {
+            self.note_heard(codec, packet.payload);
+        }
         let is_whole = match payload {
             Payload::Audio(codec) => Format::of(codec).samples(packet.payload).is_some(),
             Payload::ComfortNoise => Format::ComfortNoise.samples(packet.payload).is_some(),
@@ -312,6 +351,12 @@ impl Leg {
             restarted,
             on_hold: !self.direction.receive,
         })
+    }
+
+    fn note_heard(&mut self, codec: Codec, payload: &[u8]) {
+        if let Some(samples) = Format::of(codec).samples(payload) {
+            self.incoming.heard = Some(Heard { codec, samples });
+        }
     }
 
     fn insert(&mut self, format: Format, packet: &RtpPacket<'_>, around: &mut Surroundings<'_>) {
@@ -344,7 +389,12 @@ impl Leg {
             marker: header.marker || placed.joined,
             payload: packet.payload,
         });
-        around.counters.dropped_overwritten += bridge.counts().overwritten - before;
+        let overwritten = bridge.counts().overwritten - before;
+        around.counters.dropped_overwritten += overwritten;
+        if matches!(insertion, Insertion::Late | Insertion::TooLong) {
+            self.incoming.losses.last_discarded();
+        }
+        self.incoming.losses.stored_discarded(overwritten);
         match insertion {
             Insertion::Stored => {}
             Insertion::Duplicate => around.counters.dropped_duplicate += 1,

@@ -4,7 +4,9 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use trunkline_rtp::packet::Timestamp;
-use trunkline_rtp::rtcp::{Compound, Report, ReportBlock, RtcpPacket, write_report};
+use trunkline_rtp::rtcp::{
+    Compound, ExtendedBlock, Report, ReportBlock, RtcpPacket, VoipMetrics, write_report,
+};
 use trunkline_rtp::srtp::MAXIMUM_OVERHEAD_OCTETS;
 use trunkline_rtp::transmission::round_trip;
 
@@ -12,8 +14,8 @@ use super::{Channel, Joint, Leg, Surroundings, ntp_now};
 use crate::event::MediaEventKind;
 use crate::packet_io::{Datagram, PacketIo};
 
-/// Room for SR, one block, SDES with the longest name, BYE.
-const COMPOUND_MAX: usize = 8 + 20 + 24 + 4 + 264 + 8;
+/// Room for SR, one block, SDES with the longest name, XR with VoIP metrics, BYE.
+const COMPOUND_MAX: usize = 8 + 20 + 24 + 4 + 264 + 44 + 8;
 
 /// What a leg reports and is told.
 #[derive(Debug)]
@@ -28,6 +30,7 @@ pub(super) struct Reports {
     sent: u64,
     received: u64,
     remote: Option<ReportBlock>,
+    remote_voice: Option<VoipMetrics>,
     remote_clock_hz: u32,
     round_trip: Option<Duration>,
 }
@@ -43,6 +46,7 @@ impl Reports {
             sent: 0,
             received: 0,
             remote: None,
+            remote_voice: None,
             remote_clock_hz: 8000,
             round_trip: None,
         };
@@ -83,6 +87,18 @@ impl Reports {
         self.round_trip.map(|trip| u32::try_from(trip.as_micros()).unwrap_or(u32::MAX))
     }
 
+    /// The same in ms; as the far end has told if there was nothing to measure it by.
+    pub(super) fn round_trip_ms(&self) -> Option<f64> {
+        let measured = self.round_trip.map(|trip| trip.as_secs_f64() * 1_000.0);
+        let told = self.remote_voice.map(|voice| f64::from(voice.round_trip_ms));
+        measured.or(told.filter(|ms| *ms > 0.0))
+    }
+
+    /// What the far end says of the voice that we send.
+    pub(super) fn remote_voice(&self) -> Option<VoipMetrics> {
+        self.remote_voice
+    }
+
     /// RFC 3550 §6.3.1: between half and one and a half times the interval.
     fn schedule(&mut self, now: Instant, interval: Duration) {
         self.spread = self.spread.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
@@ -104,11 +120,15 @@ impl Leg {
         let speaks = transmission.packets() > self.reports.sent_before;
         let sender = speaks.then(|| transmission.report(ntp_now(), self.timestamp_at(around.now)));
         let block = self.incoming.stream().and_then(|(ssrc, heard)| heard.report(ssrc, around.now));
+        // RFC 3611 §5: extended reports are for those who ask for them.
+        let asked = block.filter(|_| remote.voip_metrics);
+        let voip_metrics = asked.and_then(|block| self.voip_metrics(block.ssrc));
         let report = Report {
             ssrc: self.outgoing.ssrc(),
             sender,
             blocks: block.as_slice(),
             cname: &self.reports.cname,
+            voip_metrics,
             bye,
         };
         let mut compound = [0; COMPOUND_MAX + MAXIMUM_OVERHEAD_OCTETS];
@@ -176,6 +196,18 @@ impl Leg {
                         around.events.push(self.id, kind, around.counters);
                     }
                 }
+                Ok(RtcpPacket::ExtendedReport { blocks, .. }) => {
+                    for block in blocks {
+                        match block {
+                            Ok(ExtendedBlock::VoipMetrics(voice)) => self.heard_of_voice(voice),
+                            Ok(ExtendedBlock::Other { .. }) => {}
+                            Err(_) => {
+                                self.malformed += 1;
+                                around.counters.dropped_malformed += 1;
+                            }
+                        }
+                    }
+                }
                 Ok(RtcpPacket::SourceDescription(_) | RtcpPacket::Other { .. }) => {}
                 Err(_) => {
                     self.malformed += 1;
@@ -190,6 +222,13 @@ impl Leg {
         match &self.joint {
             Joint::Timeslot(_) => self.outgoing.timestamp,
             Joint::Pair(pair) => pair.timestamp_at(&self.outgoing, now),
+        }
+    }
+
+    /// What the other side says of our voice.
+    fn heard_of_voice(&mut self, voice: VoipMetrics) {
+        if voice.ssrc == self.outgoing.ssrc() {
+            self.reports.remote_voice = Some(voice);
         }
     }
 

@@ -1,6 +1,8 @@
-//! Writing of the one compound a leg sends: SR or RR, SDES CNAME, and BYE at the end.
+//! Writing of the one compound a leg sends: SR or RR, SDES CNAME, XR if it was asked for, and BYE at
+//! the end.
 #![forbid(unsafe_code)]
 
+use super::xr::{EXTENDED_REPORT, VOIP_METRICS_OCTETS, VoipMetrics};
 use super::{BLOCK_OCTETS, BYE, CNAME, RECEIVER_REPORT, ReportBlock, SENDER_OCTETS, SENDER_REPORT};
 use super::{SOURCE_DESCRIPTION, SenderReport};
 use crate::error::RtpError;
@@ -16,6 +18,8 @@ pub struct Report<'a> {
     pub blocks: &'a [ReportBlock],
     /// Our canonical name, at most 255 octets.
     pub cname: &'a str,
+    /// The voice that we receive, in an extended report (RFC 3611).
+    pub voip_metrics: Option<VoipMetrics>,
     /// Whether our source ends (§6.6).
     pub bye: bool,
 }
@@ -32,8 +36,9 @@ pub fn write_report(report: &Report<'_>, out: &mut [u8]) -> Result<usize, RtpErr
     let chunk_octets = (4 + 2 + report.cname.len() + 1).next_multiple_of(4);
     let sender_octets = if report.sender.is_some() { SENDER_OCTETS } else { 0 };
     let report_octets = 8 + sender_octets + report.blocks.len() * BLOCK_OCTETS;
+    let extended_octets = if report.voip_metrics.is_some() { 8 + VOIP_METRICS_OCTETS } else { 0 };
     let bye_octets = if report.bye { 8 } else { 0 };
-    let needed_octets = report_octets + 4 + chunk_octets + bye_octets;
+    let needed_octets = report_octets + 4 + chunk_octets + extended_octets + bye_octets;
     let present_octets = out.len();
     let out = out.get_mut(..needed_octets).ok_or(RtpError::BufferTooSmall {
         what: "the RTCP report",
@@ -69,6 +74,13 @@ pub fn write_report(report: &Report<'_>, out: &mut [u8]) -> Result<usize, RtpErr
     writer.put(report.cname.as_bytes());
     writer.at = chunk_end;
 
+    if let Some(metrics) = report.voip_metrics {
+        writer.header(0, EXTENDED_REPORT, extended_octets);
+        writer.word(report.ssrc);
+        writer.put(&metrics.to_bytes());
+    }
+
+    // RFC 3550 §6.1: the last packet of a source is its BYE.
     if report.bye {
         writer.header(1, BYE, bye_octets);
         writer.word(report.ssrc);

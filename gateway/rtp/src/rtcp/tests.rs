@@ -40,6 +40,7 @@ fn sender_report_with_name_and_bye_is_read_back() {
         sender: Some(sender()),
         blocks: &blocks,
         cname: "gw@192.0.2.1",
+        voip_metrics: None,
         bye: true,
     };
     let bytes = written(&report);
@@ -62,8 +63,14 @@ fn sender_report_with_name_and_bye_is_read_back() {
 fn report_without_anything_sent_is_an_rr_and_names_of_every_length_end_on_a_word() {
     for length in 0..=255 {
         let cname = "x".repeat(length);
-        let bytes =
-            written(&Report { ssrc: 5, sender: None, blocks: &[], cname: &cname, bye: false });
+        let bytes = written(&Report {
+            ssrc: 5,
+            sender: None,
+            blocks: &[],
+            cname: &cname,
+            voip_metrics: None,
+            bye: false,
+        });
         assert_eq!(bytes.len() % 4, 0);
         let packets: Vec<_> = Compound::parse(&bytes).unwrap().map(Result::unwrap).collect();
         let [RtcpPacket::ReceiverReport { ssrc: 5, .. }, RtcpPacket::SourceDescription(names)] =
@@ -78,8 +85,14 @@ fn report_without_anything_sent_is_an_rr_and_names_of_every_length_end_on_a_word
 #[test]
 fn octets_on_the_wire_are_those_of_the_standard() {
     // RFC 3550 §6.4.2, §6.5 by hand.
-    let bytes =
-        written(&Report { ssrc: 0x0102_0304, sender: None, blocks: &[], cname: "ab", bye: true });
+    let bytes = written(&Report {
+        ssrc: 0x0102_0304,
+        sender: None,
+        blocks: &[],
+        cname: "ab",
+        voip_metrics: None,
+        bye: true,
+    });
     let expected = [
         0x80, 201, 0, 1, 1, 2, 3, 4, // RR
         0x81, 202, 0, 3, 1, 2, 3, 4, 1, 2, b'a', b'b', 0, 0, 0, 0, // SDES
@@ -91,7 +104,8 @@ fn octets_on_the_wire_are_those_of_the_standard() {
 #[test]
 fn what_does_not_fit_is_refused() {
     let name = "x".repeat(256);
-    let long = Report { ssrc: 1, sender: None, blocks: &[], cname: &name, bye: false };
+    let long =
+        Report { ssrc: 1, sender: None, blocks: &[], cname: &name, voip_metrics: None, bye: false };
     assert!(matches!(
         write_report(&long, &mut [0; 1500]),
         Err(RtpError::TooLong { length: 256, .. })
@@ -183,6 +197,9 @@ proptest! {
                     }
                     RtcpPacket::SourceDescription(names) => prop_assert!(names.count() <= 31),
                     RtcpPacket::Bye { sources, .. } => prop_assert!(sources.count() <= 31),
+                    RtcpPacket::ExtendedReport { blocks, .. } => {
+                        prop_assert!(blocks.count() <= bytes.len() / 4);
+                    }
                     RtcpPacket::Other { .. } => {}
                 }
             }

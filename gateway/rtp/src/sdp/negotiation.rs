@@ -56,6 +56,9 @@ pub struct Negotiated {
     pub remote_rtcp: SocketAddr,
     /// RTP and RTCP share a port on both sides.
     pub rtcp_mux: bool,
+    /// The other side wants VoIP metrics in RTCP extended reports: each side says for itself what it
+    /// wants to hear (RFC 3611 §5.2), and this one always does.
+    pub voip_metrics: bool,
     /// The codec to send, with what the other side asks of it.
     pub codec: Codec,
     /// Its payload type in packets to send.
@@ -149,6 +152,7 @@ pub fn make_offer(local: &LocalMedia, preferences: &[Codec]) -> Sdp {
             rtp: local.rtp,
             rtcp: local.rtcp,
             rtcp_mux: local.rtcp_mux,
+            voip_metrics: true,
             feedback_profile: false,
             secure_profile: !local.crypto.is_empty(),
             crypto: local.crypto.clone(),
@@ -202,6 +206,7 @@ pub fn answer(
         rtp: local.rtp,
         rtcp: local.rtcp,
         rtcp_mux,
+        voip_metrics: true,
         feedback_profile: offered.feedback_profile,
         secure_profile: offered.secure_profile,
         crypto: taken.iter().map(|taken| taken.line()).collect(),
@@ -216,6 +221,7 @@ pub fn answer(
         remote_rtp: offered.rtp,
         remote_rtcp: rtcp_of(offered, rtcp_mux),
         rtcp_mux,
+        voip_metrics: offered.voip_metrics,
         codec: theirs,
         payload_type,
         receivable: vec![(payload_type, ours)],
@@ -288,6 +294,7 @@ pub fn accept_answer(offer: &Sdp, answer: &Sdp) -> Result<Negotiated, RtpError> 
         remote_rtp: theirs.rtp,
         remote_rtcp: rtcp_of(theirs, rtcp_mux),
         rtcp_mux,
+        voip_metrics: theirs.voip_metrics,
         codec,
         payload_type,
         receivable,

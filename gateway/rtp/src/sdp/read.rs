@@ -56,6 +56,7 @@ fn read_media(session: &Session, media: &sdp_types::Media) -> Result<MediaLine, 
         rtp,
         rtcp: read_rtcp(media, rtp)?,
         rtcp_mux: media.has_attribute("rtcp-mux"),
+        voip_metrics: read_voip_metrics(session, media),
         feedback_profile,
         secure_profile,
         crypto,
@@ -99,6 +100,15 @@ fn read_rtcp(media: &sdp_types::Media, rtp: SocketAddr) -> Result<SocketAddr, Rt
         (Some(port), Some(ip)) => Ok(SocketAddr::new(ip, port)),
         _ => Err(field("the RTCP port (a=rtcp)", text)),
     }
+}
+
+/// The media line's own attribute goes before that of the session (RFC 3611 §5.1).
+fn read_voip_metrics(session: &Session, media: &sdp_types::Media) -> bool {
+    media
+        .get_first_attribute_value("rtcp-xr")
+        .or_else(|| session.get_first_attribute_value("rtcp-xr"))
+        .flatten()
+        .is_some_and(|wanted| wanted.split_ascii_whitespace().any(|word| word == "voip-metrics"))
 }
 
 fn read_formats(media: &sdp_types::Media) -> Result<Vec<Format>, RtpError> {

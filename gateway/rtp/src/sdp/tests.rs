@@ -223,6 +223,26 @@ fn rtcp_goes_where_the_description_says() {
 }
 
 #[test]
+fn voip_metrics_go_to_who_asks_for_them_and_are_asked_for() {
+    let linphone = "a=rtcp-xr:rcvr-rtt=all:10000 stat-summary=loss,dup,jitt,TTL voip-metrics";
+    let agreed = |text: &str| answer(&parse(text), &local(), &all_codecs()).unwrap().1.voip_metrics;
+    assert!(!agreed(CARRIER));
+    assert!(agreed(&format!("{CARRIER}{linphone}\r\n")));
+    assert!(!agreed(&format!("{CARRIER}a=rtcp-xr:rcvr-rtt=all\r\n")));
+    let of_the_session = CARRIER.replacen("m=audio", &format!("{linphone}\r\nm=audio"), 1);
+    assert!(agreed(&of_the_session));
+    // An empty attribute of the media line takes the session's back.
+    assert!(!agreed(&format!("{of_the_session}a=rtcp-xr\r\n")));
+
+    let offer = make_offer(&local(), &all_codecs());
+    assert!(offer.to_string().contains("\r\na=rtcp-xr:voip-metrics\r\n"));
+    let (sdp, theirs) = answer(&over_the_wire(&offer), &local_two(), &all_codecs()).unwrap();
+    assert!(
+        theirs.voip_metrics && accept_answer(&offer, &over_the_wire(&sdp)).unwrap().voip_metrics
+    );
+}
+
+#[test]
 fn ptime_keeps_to_what_both_can() {
     let with = |lines: &str, codec: Codec| {
         let text = CARRIER.replace("a=ptime:30\r\na=maxptime:40\r\n", lines);

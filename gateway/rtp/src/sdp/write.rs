@@ -60,6 +60,9 @@ fn audio_media(audio: &Audio) -> Media {
     } else if audio.rtcp != next_port(audio.rtp) {
         media.add_attribute(rtcp(audio));
     }
+    if audio.voip_metrics {
+        media.add_attribute_with_value("rtcp-xr", "voip-metrics");
+    }
     media.add_attribute(Attribute::new(audio.direction.name()));
     media
 }
