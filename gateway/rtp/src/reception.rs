@@ -146,11 +146,12 @@ impl Reception {
     }
 
     /// Takes note of packets that arrived without being seen one by one, the newest of them
-    /// `newest`; of their jitter nothing is known.
-    pub fn packets_arrived_unseen(&mut self, packets: u32, newest: SequenceNumber) {
+    /// `newest`; of their jitter nothing is known. The arrival of the newest; `missing` are those
+    /// before it that did not come.
+    pub fn packets_arrived_unseen(&mut self, packets: u32, newest: SequenceNumber) -> Arrival {
         let step = newest.0.wrapping_sub(self.max.0);
         if packets == 0 || self.probation > 0 || !self.started {
-            return;
+            return Arrival::Duplicate;
         }
         self.received = self.received.wrapping_add(packets);
         if step != 0 && step < MAX_DROPOUT {
@@ -160,7 +161,10 @@ impl Reception {
             self.max = newest;
             // Which of them are missing is not known: one that is seen yet is believed.
             self.seen = self.seen.checked_shl(u32::from(step)).unwrap_or(0) | 1;
+            let missing = u32::from(step).saturating_sub(packets) as u16;
+            return Arrival::InOrder { extended: self.extended_max(), missing };
         }
+        Arrival::Reordered { extended: self.extended_max() }
     }
 
     /// RFC 3550 A.1, `update_seq`, with a memory of the last 64 packets to know duplicates.

@@ -96,6 +96,15 @@ impl LossPattern {
         }
     }
 
+    /// Takes note of packets that arrived unseen, in what order nobody knows: those that are missing
+    /// are taken to be the ones before the newest.
+    pub fn packets_arrived_unseen(&mut self, packets: u32, newest: Arrival) {
+        if let Arrival::InOrder { .. } = newest {
+            (1..packets).for_each(|_| self.push(true));
+        }
+        self.packet_arrived(newest);
+    }
+
     /// The packet that came last is not played: its turn was over, or there was no room for it.
     pub fn last_discarded(&mut self) {
         match self.last {

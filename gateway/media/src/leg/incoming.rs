@@ -153,7 +153,8 @@ impl Incoming {
     ) {
         if let Some(stream) = &mut self.stream {
             let few = u32::try_from(packets).unwrap_or(u32::MAX);
-            stream.reception.packets_arrived_unseen(few, newest);
+            let arrival = stream.reception.packets_arrived_unseen(few, newest);
+            self.losses.packets_arrived_unseen(few, arrival);
         }
         self.packets += packets;
         self.octets += octets;

@@ -182,3 +182,19 @@ proptest! {
         prop_assert_eq!(figures.duplicates as usize, order.len() - distinct);
     }
 }
+
+#[test]
+fn packets_that_arrived_unseen_are_neither_lost_nor_taken_for_duplicates_later() {
+    let mut reception = Reception::new(8_000, 0);
+    let now = Instant::now();
+    receive(&mut reception, [65_530, 65_531], now);
+    // Ten of the next twelve went another way; one of the two that are missing is only late.
+    let newest = reception.packets_arrived_unseen(10, SequenceNumber(7));
+    assert_eq!(newest, Arrival::InOrder { extended: 65_536 + 7, missing: 2 });
+    assert_eq!(reception.statistics().lost, 2);
+    let late = receive(&mut reception, [4, 8], now);
+    assert_eq!(late[0], Arrival::Reordered { extended: 65_536 + 4 });
+    assert_eq!(late[1], Arrival::InOrder { extended: 65_536 + 8, missing: 0 });
+    assert_eq!((reception.statistics().received, reception.statistics().lost), (14, 1));
+    assert_eq!(reception.packets_arrived_unseen(0, SequenceNumber(9)), Arrival::Duplicate);
+}
