@@ -163,13 +163,13 @@ pub fn is_checksum_whole(frame: &[u8], datagram: &Datagram) -> bool {
 
 /// Adds 16-bit words as they are in memory (RFC 1071 §2: their order does not matter).
 fn add(mut sum: u64, octets: &[u8]) -> u64 {
-    let mut words = octets.chunks_exact(4);
-    for word in &mut words {
-        sum += u64::from(u32::from_ne_bytes([word[0], word[1], word[2], word[3]]));
-    }
-    let mut last = [0; 4];
-    last[..words.remainder().len()].copy_from_slice(words.remainder());
-    sum + u64::from(u32::from_ne_bytes(last))
+    let mut add = |word: u64| sum += (word & 0xFFFF_FFFF) + (word >> 32);
+    let (words, rest) = octets.as_chunks::<8>();
+    words.iter().for_each(|word| add(u64::from_ne_bytes(*word)));
+    let mut last = [0; 8];
+    last[..rest.len()].copy_from_slice(rest);
+    add(u64::from_ne_bytes(last));
+    sum
 }
 
 fn finish(mut sum: u64) -> [u8; 2] {
