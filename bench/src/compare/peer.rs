@@ -30,14 +30,23 @@ pub enum Peer {
     IoUring,
     /// Trunkline's media plane past the kernel's sockets.
     AfXdp,
+    /// The same with a worker on each of two cores.
+    AfXdpTwo,
     /// Trunkline's relay in the kernel.
     Kernel,
 }
 
 impl Peer {
     /// All, in the order of the table.
-    pub const ALL: [Self; 6] =
-        [Self::Rtpengine, Self::Bare, Self::Mio, Self::IoUring, Self::AfXdp, Self::Kernel];
+    pub const ALL: [Self; 7] = [
+        Self::Rtpengine,
+        Self::Bare,
+        Self::Mio,
+        Self::IoUring,
+        Self::AfXdp,
+        Self::AfXdpTwo,
+        Self::Kernel,
+    ];
 
     /// Its name in the table.
     pub fn name(self) -> &'static str {
@@ -47,6 +56,7 @@ impl Peer {
             Self::Mio => "Trunkline, mio",
             Self::IoUring => "Trunkline, io_uring",
             Self::AfXdp => "Trunkline, AF_XDP",
+            Self::AfXdpTwo => "Trunkline, AF_XDP, two workers",
             Self::Kernel => "Trunkline, kernel relay",
         }
     }
@@ -73,17 +83,20 @@ impl Peer {
                 let program = program(programs, "trunkline-bare-relay")?;
                 own(network, &program, &["--address", &address], calls)
             }
-            Self::Mio | Self::IoUring | Self::AfXdp | Self::Kernel => {
-                let backend = match self {
-                    Self::Mio => "mio",
-                    Self::IoUring => "io_uring",
-                    Self::AfXdp => "af_xdp",
-                    _ => "kernel",
+            Self::Mio | Self::IoUring | Self::AfXdp | Self::AfXdpTwo | Self::Kernel => {
+                let (backend, workers) = match self {
+                    Self::Mio => ("mio", "1"),
+                    Self::IoUring => ("io_uring", "1"),
+                    Self::AfXdp => ("af_xdp", "1"),
+                    Self::AfXdpTwo => ("af_xdp", "2"),
+                    _ => ("kernel", "1"),
                 };
                 let address = RELAY_ADDRESS.to_string();
                 let program = program(programs, "trunkline-media-relay")?;
+                let device = RELAY_DEVICE.0;
+                let arguments = ["--backend", backend, "--workers", workers];
                 let arguments =
-                    ["--backend", backend, "--address", &address, "--device", RELAY_DEVICE.0];
+                    [&arguments[..], &["--address", &address, "--device", device]].concat();
                 own(network, &program, &arguments, calls)
             }
         }
