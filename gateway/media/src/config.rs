@@ -10,7 +10,7 @@ use crate::error::MediaError;
 use crate::packet_io::Backend;
 
 /// The settings of a media plane; the defaults are for a gateway that has its machine for itself.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct MediaConfig {
     /// The cores that get a worker each; empty: every core this process may use.
     pub cores: Vec<usize>,
@@ -28,6 +28,9 @@ pub struct MediaConfig {
     pub realtime_priority: Option<u8>,
     /// Most legs of a worker.
     pub legs_per_worker_max: usize,
+    /// The share of its time, up to 1.0, that a worker may take to serve its legs; it is given no new
+    /// ones that would make it more. None: it is given legs whatever its load.
+    pub load_max: Option<f64>,
     /// Packets a jitter buffer holds.
     pub jitter_packets: usize,
     /// The playout policy.
@@ -53,6 +56,8 @@ impl Default for MediaConfig {
             tick: Duration::from_millis(5),
             realtime_priority: Some(50),
             legs_per_worker_max: 4096,
+            // The rest is for what comes unevenly, and for the work that a flood makes.
+            load_max: Some(0.8),
             jitter_packets: 64,
             playout: PlayoutConfig::default(),
             source: SourcePolicy::default(),
@@ -84,6 +89,9 @@ impl MediaConfig {
         }
         if self.legs_per_worker_max == 0 {
             return refuse("legs_per_worker_max", "must be at least 1".to_owned());
+        }
+        if self.load_max.is_some_and(|load| !(load > 0.0 && load <= 1.0)) {
+            return refuse("load_max", format!("{:?} is not above 0 and up to 1", self.load_max));
         }
         if !(8..=trunkline_rtp::jitter::SLOTS_MAX).contains(&self.jitter_packets) {
             return refuse("jitter_packets", format!("{} is not 8 to 1024", self.jitter_packets));
