@@ -37,12 +37,32 @@ pub struct MediaConfig {
     pub playout: PlayoutConfig,
     /// Whose packets are believed.
     pub source: SourcePolicy,
+    /// How many packets the source of a leg may send; none: as many as it likes.
+    pub allowance: Option<PacketAllowance>,
     /// Without a packet for this long a leg reports a timeout; zero: never.
     pub rtp_timeout: Duration,
     /// Mean time between RTCP reports.
     pub rtcp_interval: Duration,
     /// Differentiated services code point of what is sent, 0..=63; 46 is EF (RFC 3246).
     pub dscp: u8,
+}
+
+/// How many packets the source of a leg may send; what is over is dropped and counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PacketAllowance {
+    /// So many times the packets that its packet time makes; a packet time above 20 ms counts as 20.
+    pub times: u32,
+    /// What it has not used of that for so long it may send at once.
+    pub burst: Duration,
+}
+
+impl Default for PacketAllowance {
+    /// Four times: room for packets a quarter as long as agreed on and for digits beside the voice.
+    /// With 20 ms that is 200 packets a second; a second's worth of it at once is what four seconds of
+    /// a network that stood still have piled up, and about what the socket's buffer holds.
+    fn default() -> Self {
+        Self { times: 4, burst: Duration::from_secs(1) }
+    }
 }
 
 impl Default for MediaConfig {
@@ -61,12 +81,17 @@ impl Default for MediaConfig {
             jitter_packets: 64,
             playout: PlayoutConfig::default(),
             source: SourcePolicy::default(),
+            allowance: Some(PacketAllowance::default()),
             rtp_timeout: Duration::from_secs(30),
             rtcp_interval: Duration::from_secs(5),
             dscp: 46,
         }
     }
 }
+
+/// The worker itself looks at packets once a tick only, and RTCP is allowed one in 50 ms.
+const BURST_MIN: Duration = Duration::from_millis(100);
+const BURST_MAX: Duration = Duration::from_secs(60);
 
 impl MediaConfig {
     pub(crate) fn check(&self) -> Result<(), MediaError> {
@@ -92,6 +117,14 @@ impl MediaConfig {
         }
         if self.load_max.is_some_and(|load| !(load > 0.0 && load <= 1.0)) {
             return refuse("load_max", format!("{:?} is not above 0 and up to 1", self.load_max));
+        }
+        if self.allowance.is_some_and(|allowance| {
+            allowance.times == 0 || allowance.burst < BURST_MIN || allowance.burst > BURST_MAX
+        }) {
+            return refuse(
+                "allowance",
+                format!("{:?} is not 1 or more times, and bursts of 0.1 s to 60 s", self.allowance),
+            );
         }
         if !(8..=trunkline_rtp::jitter::SLOTS_MAX).contains(&self.jitter_packets) {
             return refuse("jitter_packets", format!("{} is not 8 to 1024", self.jitter_packets));

@@ -103,6 +103,8 @@ counters! {
     dropped_malformed,
     /// Dropped: from a source that is not the other side's, or not proven yet.
     dropped_source,
+    /// Dropped: more than the source may send in the time.
+    dropped_rate,
     /// Dropped: a payload type that was not agreed on.
     dropped_payload_type,
     /// Dropped: the sequence number had come before.

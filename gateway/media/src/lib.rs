@@ -29,7 +29,7 @@ mod spec;
 mod timeslot;
 mod worker;
 
-pub use config::MediaConfig;
+pub use config::{MediaConfig, PacketAllowance};
 pub use counters::{
     MediaCounters, TICK_LATENESS_BOUNDS_US, TICK_LATENESS_BUCKETS, TICK_WORK_BOUNDS_US,
     TICK_WORK_BUCKETS, WorkerCounters, WorkerLoad,

@@ -371,6 +371,7 @@ impl Media {
     fn leg_settings(&self) -> LegSettings {
         LegSettings {
             policy: self.config.source,
+            allowance: self.config.allowance,
             rtp_timeout: self.config.rtp_timeout,
             rtcp_interval: self.config.rtcp_interval,
         }

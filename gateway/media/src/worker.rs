@@ -339,3 +339,6 @@ impl Worker {
         self.link.board.publish(&self.counters, self.load.reading());
     }
 }
+
+#[cfg(test)]
+mod tests;
