@@ -79,6 +79,7 @@ impl Records {
                 .map(|answered| record.ended_at.duration_since(answered).as_millis() as u64),
             "cause": record.cause,
             "cause_text": cause_text(record.cause),
+            "refused": record.refused,
             "legs": legs,
         })
         .to_string()

@@ -5,6 +5,7 @@ use std::net::IpAddr;
 
 use serde_json::{Value, json};
 use trunkline_call::LegId;
+use trunkline_call::congestion::Congestion;
 use trunkline_call::trunk::BChannel;
 use trunkline_dsp::g711::Law;
 use trunkline_media::{
@@ -15,6 +16,8 @@ use trunkline_rtp::RtpError;
 use trunkline_rtp::codec::Codec;
 use trunkline_rtp::sdp::{LocalMedia, Sdp, accept_answer, answer, make_offer};
 use trunkline_tdm::Bearer;
+
+use super::congestion::of_media;
 
 /// Why a leg has no media.
 #[derive(Debug, thiserror::Error)]
@@ -31,6 +34,16 @@ pub enum VoiceError {
     /// The call was answered without a session description.
     #[error("the answer has no session description")]
     NoAnswer,
+}
+
+impl VoiceError {
+    /// What there is no room in, if that is why.
+    pub fn congestion(&self) -> Option<Congestion> {
+        match self {
+            Self::Media(error) => of_media(error),
+            _ => None,
+        }
+    }
 }
 
 /// What sits on a B channel: the timeslot's end of a packet leg.
@@ -100,6 +113,12 @@ impl Voice {
     /// The media plane.
     pub fn media(&self) -> &Media {
         &self.media
+    }
+
+    /// What of the media plane has no room for another leg, if something has not.
+    pub fn congestion(&self) -> Option<Congestion> {
+        let outcome = self.media.has_room(self.settings.address, 1);
+        outcome.err().and_then(|error| of_media(&error))
     }
 
     /// Opens the media of a leg that offers `description`; gives our answer.
@@ -289,6 +308,7 @@ pub fn statistics(figures: &LegStatistics) -> Value {
         "packets_late": figures.late,
         "packets_malformed": figures.malformed,
         "packets_refused_source": figures.source.stranger,
+        "packets_over_rate": figures.over_rate,
         "jitter_ms": f64::from(figures.reception.jitter_us) / 1_000.0,
         "concealed_ms": figures.playout.concealed_ms,
         "playout_target_ms": figures.playout.target_ms,
