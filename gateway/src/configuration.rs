@@ -315,11 +315,17 @@ pub struct Limits {
     pub setup_s: u64,
     /// Longest time that SIGTERM waits for calls to end, in s.
     pub drain_s: u64,
+    /// Share of its time, above 0 and up to 1, that a media worker may take to serve its calls; new
+    /// ones that would make it more are refused.
+    pub media_load: f64,
+    /// A peer may send so many times the RTP packets that its packet time makes; what is over is
+    /// dropped. 0: as many as it likes.
+    pub rtp_rate: u32,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { calls: 10_000, setup_s: 200, drain_s: 30 }
+        Self { calls: 10_000, setup_s: 200, drain_s: 30, media_load: 0.8, rtp_rate: 4 }
     }
 }
 
@@ -474,6 +480,8 @@ impl Configuration {
 
 /// More would overflow the program's arithmetic, and means a slip of the pen.
 const LIMIT_MAX_S: u64 = 86_400;
+/// A packet of 20 ms every 0.2 ms.
+const RTP_RATE_MAX: u64 = 100;
 /// As many B channels as 2,000 E1 spans have.
 const CALLS_MAX: usize = 60_000;
 
@@ -487,7 +495,14 @@ fn check_limits(limits: &Limits, source: &Source) -> Result<(), ConfigurationErr
     };
     between("limits.calls", limits.calls as u64, 1, CALLS_MAX as u64)?;
     between("limits.setup_s", limits.setup_s, 1, LIMIT_MAX_S)?;
-    between("limits.drain_s", limits.drain_s, 0, LIMIT_MAX_S)
+    between("limits.drain_s", limits.drain_s, 0, LIMIT_MAX_S)?;
+    between("limits.rtp_rate", limits.rtp_rate.into(), 0, RTP_RATE_MAX)?;
+    if !(limits.media_load > 0.0 && limits.media_load <= 1.0) {
+        let problem = format!("{} is no share of a worker's time", limits.media_load);
+        let remedy = "write a number above 0 and up to 1, as in 0.8";
+        return Err(source.error("limits.media_load", problem, remedy));
+    }
+    Ok(())
 }
 
 fn check_spans(file: &File, source: &Source) -> Result<(), ConfigurationError> {

@@ -3,11 +3,15 @@
 //! The registry is filled at scrape time from the counters that the workers, spans and call
 //! control keep for themselves: nothing is counted twice, and no packet touches a shared counter.
 
+mod histogram;
+
+use histogram::TickHistogram;
 use prometheus::core::{Collector, Desc};
 use prometheus::proto::{Bucket, Histogram, LabelPair, Metric, MetricFamily, MetricType};
-use prometheus::{Encoder, IntCounterVec, IntGaugeVec, Opts, Registry, TextEncoder};
+use prometheus::{Encoder, GaugeVec, IntCounterVec, IntGaugeVec, Opts, Registry, TextEncoder};
+use trunkline_call::congestion::Congestion;
 
-use crate::status::Status;
+use crate::status::{Status, Ticks, WorkerStatus};
 use crate::voice_quality::{MOS_BOUNDS, Scores, VoiceQuality};
 
 /// The metrics page.
@@ -23,6 +27,7 @@ pub fn render(status: &Status) -> String {
         .with_label_values::<&str>(&[])
         .set(i64::from(status.draining));
     calls(&page, status);
+    congestion(&page, status);
     spans(&page, status);
     page.counters(
         "trunkline_enum_answers_total",
@@ -64,6 +69,28 @@ fn calls(page: &Page, status: &Status) {
     for (cause, count) in &status.calls.ended_by_cause {
         ended.with_label_values(&[cause.to_string().as_str()]).inc_by(*count);
     }
+}
+
+fn congestion(page: &Page, status: &Status) {
+    let congested = page.gauge(
+        "trunkline_gateway_congested",
+        "1 while new calls are refused for want of room, by what there is no room in.",
+        &["reason"],
+    );
+    for known in Congestion::ALL {
+        let is_so = status.congestion == Some(known);
+        congested.with_label_values(&[known.name()]).set(i64::from(is_so));
+    }
+    let refused = Congestion::ALL.map(|known| {
+        (known.name(), status.calls.refused.get(known.name()).copied().unwrap_or_default())
+    });
+    page.counters(
+        "trunkline_calls_refused_total",
+        "Calls refused for want of room (503, cause 42), by what there was no room in; sip: in the \
+         SIP stack, before a call was offered.",
+        "reason",
+        refused.into_iter().chain([("sip", status.sip.calls_refused)]),
+    );
 }
 
 fn spans(page: &Page, status: &Status) {
@@ -130,15 +157,40 @@ fn media(page: &Page, status: &Status) {
         "reason",
         status.media.drops.iter().map(|(reason, count)| (*reason, *count)),
     );
-    let ticks = page.counter(
-        "trunkline_media_ticks_total",
-        "Ticks of the media workers that were late by at most so many µs, and by more than the next lower bound.",
-        &["late_us"],
+    workers(page, &status.media.workers);
+}
+
+fn workers(page: &Page, workers: &[WorkerStatus]) {
+    let load = page.ratio(
+        "trunkline_media_load",
+        "Share of its time that a media worker serves its legs, averaged over a second.",
+        &["worker"],
     );
-    for (bound_us, count) in &status.media.tick_lateness {
-        let bound = bound_us.map_or("+Inf".to_owned(), |bound| bound.to_string());
-        ticks.with_label_values(&[bound.as_str()]).inc_by(*count);
+    let p99 = page.ratio(
+        "trunkline_media_tick_work_p99_seconds",
+        "Of a hundred ticks of a media worker one takes longer.",
+        &["worker"],
+    );
+    for (number, worker) in workers.iter().enumerate() {
+        let number = number.to_string();
+        load.with_label_values(&[number.as_str()]).set(worker.load);
+        p99.with_label_values(&[number.as_str()]).set(worker.tick_work_p99_us as f64 / 1e6);
     }
+    let histogram = |name, help, ticks: fn(&WorkerStatus) -> &Ticks| {
+        let ticks = workers.iter().map(|worker| ticks(worker).clone()).collect();
+        let histogram = TickHistogram::new(name, help, ticks);
+        page.registry.register(Box::new(histogram)).expect("names differ");
+    };
+    histogram(
+        "trunkline_media_tick_lateness_seconds",
+        "How late the ticks of a media worker were.",
+        |worker| &worker.tick_lateness,
+    );
+    histogram(
+        "trunkline_media_tick_work_seconds",
+        "How long a media worker took to serve its legs, tick by tick.",
+        |worker| &worker.tick_work,
+    );
 }
 
 /// A registry that is filled once and written out.
@@ -150,6 +202,12 @@ impl Page {
     fn gauge(&self, name: &str, help: &str, labels: &[&str]) -> IntGaugeVec {
         let metric = IntGaugeVec::new(Opts::new(name, help), labels).expect("names are constant");
         self.register(metric.clone());
+        metric
+    }
+
+    fn ratio(&self, name: &str, help: &str, labels: &[&str]) -> GaugeVec {
+        let metric = GaugeVec::new(Opts::new(name, help), labels).expect("names are constant");
+        self.registry.register(Box::new(metric.clone())).expect("names differ");
         metric
     }
 

@@ -9,7 +9,7 @@ use trunkline_call::routing::Routing;
 use trunkline_call::trunk::Trunks;
 use trunkline_directory::client::{BadApex, EnumResolver, ResolverSettings};
 use trunkline_media::packet_io::Backend;
-use trunkline_media::{Media, MediaConfig, MediaError};
+use trunkline_media::{Media, MediaConfig, MediaError, PacketAllowance};
 use trunkline_program::signal::{Request, Signals};
 use trunkline_rtp::codec::Codec;
 use trunkline_rtp::playout::PlayoutConfig;
@@ -205,7 +205,7 @@ async fn serve(configuration: Configuration) -> Result<(), GatewayError> {
 }
 
 fn start_media(configuration: &Configuration) -> Result<Media, MediaError> {
-    let rtp = &configuration.file.rtp;
+    let (rtp, limits) = (&configuration.file.rtp, &configuration.file.limits);
     Media::start(MediaConfig {
         cores: rtp.workers.clone(),
         backend: match rtp.back_end {
@@ -221,6 +221,9 @@ fn start_media(configuration: &Configuration) -> Result<Media, MediaError> {
             Xdp::Generic => Some(Mode::Generic),
         },
         rtp_ports: rtp.ports.first..=rtp.ports.last,
+        load_max: Some(limits.media_load),
+        allowance: (limits.rtp_rate > 0)
+            .then(|| PacketAllowance { times: limits.rtp_rate, ..PacketAllowance::default() }),
         rtp_timeout: Duration::from_secs(rtp.timeout_s),
         playout: PlayoutConfig { start_margin: START_MARGIN_SAMPLES, ..PlayoutConfig::default() },
         ..MediaConfig::default()

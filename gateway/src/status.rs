@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde::Serialize;
+use trunkline_call::congestion::Congestion;
 use trunkline_call::control::CallCount;
 use trunkline_call::trunk::ChannelCount;
 
@@ -13,8 +14,13 @@ use crate::voice_quality::VoiceQuality;
 pub struct Status {
     /// Name of the gateway.
     pub name: String,
+    /// In a word: `in_service`; `congested`, new calls are refused for want of room; `draining`;
+    /// `out_of_service`, no span can carry a call.
+    pub state: &'static str,
     /// No new calls are taken.
     pub draining: bool,
+    /// What there is no room in for a new call.
+    pub congestion: Option<Congestion>,
     /// Calls by phase.
     pub calls: Calls,
     /// The spans.
@@ -48,6 +54,8 @@ pub struct Calls {
     pub offered: BTreeMap<&'static str, u64>,
     /// Ended since the start, by Q.850 cause.
     pub ended_by_cause: BTreeMap<u8, u64>,
+    /// Refused since the start for want of room, by what there was no room in.
+    pub refused: BTreeMap<&'static str, u64>,
 }
 
 impl Calls {
@@ -104,6 +112,8 @@ pub struct SipStatus {
     pub dialogs: usize,
     /// Messages received.
     pub messages_received: u64,
+    /// Calls refused for want of room in the stack, before they were offered.
+    pub calls_refused: u64,
     /// Messages refused by the screen, by reason.
     pub refused: BTreeMap<&'static str, u64>,
 }
@@ -119,8 +129,34 @@ pub struct MediaStatus {
     pub counters: BTreeMap<&'static str, u64>,
     /// Packets dropped since the start, by reason.
     pub drops: BTreeMap<&'static str, u64>,
-    /// Ticks by lateness: upper bound in µs (the last without) and how many ticks.
-    pub tick_lateness: Vec<(Option<u64>, u64)>,
+    /// The workers.
+    pub workers: Vec<WorkerStatus>,
+}
+
+/// A worker of the media plane.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct WorkerStatus {
+    /// Legs that live on it now.
+    pub legs: usize,
+    /// Share of its time that it serves them, 0.0 to 1.0, averaged over a second.
+    pub load: f64,
+    /// Of a hundred ticks one takes longer, in µs.
+    pub tick_work_p99_us: u64,
+    /// It is given no new legs.
+    pub refuses: bool,
+    /// How late its ticks were since the start.
+    pub tick_lateness: Ticks,
+    /// How long serving its legs took since the start, tick by tick.
+    pub tick_work: Ticks,
+}
+
+/// Ticks by a time.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct Ticks {
+    /// Upper bound in µs (the last without) and how many ticks.
+    pub buckets: Vec<(Option<u64>, u64)>,
+    /// All together, in µs.
+    pub sum_us: u64,
 }
 
 /// Call records.

@@ -3,7 +3,7 @@
 //! Every event of a leg becomes a call of [`CallControl`]'s methods, every [`Action`] that comes
 //! out becomes a SIP message, a Q.931 request or a command to the media plane. The subjects are in
 //! files of their own: [`packet_legs`] (SIP), [`lines`] (spans), [`voice`] (media), [`records`]
-//! (call records).
+//! (call records), [`congestion`] (calls that find no room).
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -31,12 +31,14 @@ use crate::status::{Calls, Status};
 use crate::voice_quality::VoiceQuality;
 use crate::wall_clock::WallClock;
 
+pub mod congestion;
 pub mod lines;
 pub mod packet_legs;
 pub mod records;
 mod report;
 pub mod voice;
 
+use congestion::{Change, CongestionWatch, LOOK_EVERY};
 use lines::{LineLeg, Lines, calling_number, is_from_user, line_number};
 use packet_legs::{
     PacketLeg, PacketLegs, names_a_number, offer_of, refuses_the_offer, release_of_failure,
@@ -47,8 +49,8 @@ use voice::{OnTimeslot, Voice};
 /// Cause of a call whose session description has nothing in common with us (Q.850 65).
 const BEARER_NOT_IMPLEMENTED: u8 = 65;
 
-/// Cause of a call that the media plane has no room for (Q.850 42).
-const CONGESTION: u8 = 42;
+/// Cause of a call whose media cannot be had (Q.850 41: temporary failure).
+const TEMPORARY_FAILURE: u8 = 41;
 
 /// Longest time for the last BYE to be answered when the program ends.
 const SHUTDOWN_MAX: Duration = Duration::from_secs(2);
@@ -80,6 +82,9 @@ pub struct Switch {
     calls: Calls,
     inquiry_results: BTreeMap<&'static str, u64>,
     draining: bool,
+    congestion: CongestionWatch,
+    /// When the media plane is asked again whether it has room.
+    look_at: Instant,
 }
 
 impl Switch {
@@ -113,17 +118,23 @@ impl Switch {
             calls: Calls::default(),
             inquiry_results: BTreeMap::new(),
             draining: false,
+            congestion: CongestionWatch::default(),
+            look_at: Instant::now(),
         }
     }
 
     /// When [`Switch::timeout`] wants to be called next.
     pub fn next_deadline(&self) -> Option<Instant> {
-        self.control.next_deadline().into_iter().chain(self.lines.next_deadline()).min()
+        let deadlines = [self.control.next_deadline(), self.lines.next_deadline()];
+        deadlines.into_iter().flatten().chain([self.look_at]).min()
     }
 
     /// Time has passed.
     pub fn timeout(&mut self) {
         let now = Instant::now();
+        if self.look_at <= now {
+            self.look_for_room(now);
+        }
         self.lines.timeout(now);
         self.control.timeout(now);
         self.carry_out(now);
@@ -135,7 +146,7 @@ impl Switch {
             tracing::info!("draining: no new calls");
             self.draining = true;
             self.control.drain();
-            self.endpoint.set_in_service(false);
+            self.tell_service();
         }
     }
 
@@ -350,6 +361,7 @@ impl Switch {
 
     fn invited(&mut self, now: Instant, invite: &IncomingInvite) {
         *self.calls.offered.entry("packet").or_default() += 1;
+        self.look_for_room(now);
         let host = invite.source.ip().to_string();
         let trusted = self.configuration.trusts(&host);
         let (call, leg) = self.control.offered_by_packet(now, offer_of(invite, trusted));
@@ -374,6 +386,11 @@ impl Switch {
             source: Some(invite.source.ip()),
             again_plain: None,
         };
+        if self.control.is_releasing(leg) {
+            // It goes nowhere: no port is opened for it.
+            self.packets.insert(leg, packet);
+            return;
+        }
         let policy = self.configuration.file.srtp.policy_of(&host);
         let opened = match &invite.sdp {
             Some(offer) => self.voice.accept(leg, offer, invite.source.ip(), policy),
@@ -387,11 +404,16 @@ impl Switch {
                 self.packets.insert(leg, packet);
             }
             Err(error) => {
-                tracing::warn!(call = %name, %error, "no media for the call");
                 self.packets.insert(leg, packet);
+                if let Some(congestion) = error.congestion() {
+                    // The last room was given away since it was looked for.
+                    self.control.refuse(now, call, congestion);
+                    return;
+                }
+                tracing::warn!(call = %name, %error, "no media for the call");
                 let cause = match error {
                     voice::VoiceError::Description(_) => BEARER_NOT_IMPLEMENTED,
-                    _ => CONGESTION,
+                    _ => TEMPORARY_FAILURE,
                 };
                 self.control.leg_disconnected(now, leg, Release::by_gateway(cause));
             }
@@ -504,8 +526,34 @@ impl Switch {
         let span = &self.lines.spans[index];
         let in_service = span.in_service();
         self.control.span_in_service(index, in_service);
+        self.tell_service();
+    }
+
+    /// OPTIONS are answered as an INVITE would be (RFC 3261 §11.2).
+    fn tell_service(&self) {
         let any = self.lines.spans.iter().any(lines::LineSpan::in_service);
-        self.endpoint.set_in_service(any && !self.draining);
+        self.endpoint.set_in_service(any && self.control.congestion().is_none());
+    }
+
+    /// Looks whether there is room for another call, before it is offered and from time to time.
+    fn look_for_room(&mut self, now: Instant) {
+        self.look_at = now + LOOK_EVERY;
+        self.control.set_media(self.voice.congestion());
+        self.tell_service();
+        let congestion = self.control.congestion();
+        // The end of a gateway is no congestion.
+        let is_congested = congestion.is_some() && !self.draining;
+        match self.congestion.look(now, is_congested) {
+            Some(Change::Begun) => {
+                let reason = congestion.map(|congestion| congestion.name());
+                tracing::warn!(reason, "congestion: new calls are refused");
+            }
+            Some(Change::Over { lasted, refused }) => {
+                let lasted_s = lasted.as_secs();
+                tracing::info!(lasted_s, refused, "congestion is over: new calls are taken");
+            }
+            None => {}
+        }
     }
 
     /// Carries out what the interfaces and call control want, until nothing is left to do.
@@ -587,6 +635,7 @@ impl Switch {
         setup: &Setup,
     ) {
         *self.calls.offered.entry("line").or_default() += 1;
+        self.look_for_room(now);
         let channel = BChannel { span, timeslot: setup.channel };
         let calling = setup.calling.as_ref();
         let offer = LineOffer {
@@ -608,10 +657,12 @@ impl Switch {
             "call from the line"
         );
         // Data would be decoded, stretched and concealed as if it were speech.
-        if !matches!(
-            setup.bearer.transfer,
-            TransferCapability::Speech | TransferCapability::Audio31
-        ) {
+        if !self.control.is_releasing(leg)
+            && !matches!(
+                setup.bearer.transfer,
+                TransferCapability::Speech | TransferCapability::Audio31
+            )
+        {
             tracing::warn!(call = %name, bearer = ?setup.bearer.transfer, "no speech, refused");
             let why = Release::by_gateway(BEARER_NOT_IMPLEMENTED);
             self.control.leg_disconnected(now, leg, why);
@@ -733,10 +784,15 @@ impl Switch {
         self.ladder(leg, 409, &format!("INVITE to {}", target.0));
         let outcome = self.invite(leg, target, calling);
         if let Err(error) = outcome {
-            tracing::warn!(%error, %called, target = %target.0, "cannot be called");
             self.voice.close(leg);
-            // Q.850 41: temporary failure.
-            self.control.leg_released(now, leg, Release::by_gateway(41));
+            let no_room = error.downcast_ref().and_then(voice::VoiceError::congestion);
+            if let Some((congestion, call)) = no_room.zip(self.control.call_of(leg)) {
+                // Another gateway to call needs the same room.
+                self.control.refuse(now, call, congestion);
+            } else {
+                tracing::warn!(%error, %called, target = %target.0, "cannot be called");
+            }
+            self.control.leg_released(now, leg, Release::by_gateway(TEMPORARY_FAILURE));
         }
     }
 
@@ -867,7 +923,7 @@ impl Switch {
             return;
         }
         if let Some(packet) = self.packets.remove(leg) {
-            packet_legs::release(&self.endpoint, &packet, release);
+            packet_legs::release(&self.endpoint, leg, &packet, release);
         }
         self.voice.close(leg);
         self.control.leg_released(now, leg, release);
@@ -875,6 +931,10 @@ impl Switch {
 
     fn call_over(&mut self, record: CallRecord) {
         *self.calls.ended_by_cause.entry(record.cause).or_default() += 1;
+        if let Some(congestion) = record.refused {
+            *self.calls.refused.entry(congestion.name()).or_default() += 1;
+            self.congestion.refused();
+        }
         let legs = std::iter::once(&record.ingress).chain(&record.egress).map(|leg| leg.leg);
         let open = legs.filter(|leg| self.voice.is_pending(*leg)).collect();
         if let Some(record) = self.records.call_over(record, open) {

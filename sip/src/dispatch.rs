@@ -23,8 +23,12 @@ use crate::registrar::{Outcome, Registration};
 use crate::session::{self, Wish};
 use crate::uri::Uri;
 
-/// Seconds after which a caller refused for overload may try again.
-const RETRY_AFTER_S: u32 = 5;
+/// Seconds after which a caller refused for overload may try again, at the least and at the most:
+/// not all at the same time.
+const RETRY_AFTER_S: std::ops::RangeInclusive<u64> = 5..=15;
+
+/// Q.850 42: switching equipment congestion.
+const CONGESTION: u8 = 42;
 
 /// Takes what comes until the endpoint ends.
 pub(crate) async fn run(shared: Arc<Shared>, mut incoming: TransactionReceiver) {
@@ -111,8 +115,13 @@ fn try_invite(shared: &Arc<Shared>, transaction: Transaction) -> Result<(), Refu
         return Err(no(transaction, 500));
     };
     let busy = |transaction| {
-        Counters::add(&shared.counters.overload_refused);
-        let headers = vec![make_header("Retry-After", RETRY_AFTER_S.to_string())];
+        let before = shared.counters.overload_refused.fetch_add(1, Ordering::Relaxed);
+        let (least_s, most_s) = RETRY_AFTER_S.into_inner();
+        let retry_after_s = least_s + before % (most_s - least_s + 1);
+        let headers = vec![
+            make_header("Retry-After", retry_after_s.to_string()),
+            Header::Reason(reason::value(CONGESTION).into()),
+        ];
         Box::new((transaction, 503, headers))
     };
     let Ok(permit) = shared.events.clone().try_reserve_owned() else {

@@ -75,6 +75,8 @@ impl MediaRelay {
             tick: settings.tick,
             realtime_priority: settings.realtime_priority,
             legs_per_worker_max: 2 * parties.len().div_ceil(workers),
+            // Where it cannot keep up any more is what is looked for.
+            load_max: None,
             ..MediaConfig::default()
         })?;
         // Nobody listens to the legs.

@@ -15,6 +15,7 @@ use std::time::{Duration, Instant};
 
 use trunkline_number::{Dialled, E164};
 
+use crate::congestion::Congestion;
 use crate::interworking::cause;
 use crate::record::{CallRecord, LegEnd, LegMedium, LegRecord, ReleasedBy};
 use crate::routing::{LineNumber, NumberType, PacketTarget, Routing};
@@ -223,6 +224,7 @@ pub struct CallControl {
     pub trunks: Trunks,
     limits: Limits,
     draining: bool,
+    media: Option<Congestion>,
     calls: BTreeMap<CallId, Call>,
     legs: BTreeMap<LegId, CallId>,
     calls_begun: u64,
@@ -238,6 +240,7 @@ impl CallControl {
             trunks,
             limits,
             draining: false,
+            media: None,
             calls: BTreeMap::new(),
             legs: BTreeMap::new(),
             calls_begun: 0,
@@ -262,8 +265,10 @@ impl CallControl {
             _ => None,
         };
         let medium = LegMedium::Packet { peer: offer.peer };
+        let congestion = self.congestion();
         let (call, leg) = self.begin(now, medium, None, offer.called, number, calling);
-        if self.refuse_overload(now, call) {
+        if let Some(congestion) = congestion {
+            self.refuse(now, call, congestion);
             return (call, leg);
         }
         let Some(number) = number else {
@@ -300,6 +305,7 @@ impl CallControl {
         });
         let medium = LegMedium::Line { channel: offer.channel.into() };
         let own = seized.is_ok().then_some(offer.channel);
+        let congestion = self.congestion();
         let (call, leg) =
             self.begin(now, medium, own, offer.called.digits.clone(), number, calling);
         if seized.is_err() {
@@ -307,7 +313,8 @@ impl CallControl {
             self.clear(now, call, why);
             return (call, leg);
         }
-        if self.refuse_overload(now, call) {
+        if let Some(congestion) = congestion {
+            self.refuse(now, call, congestion);
             return (call, leg);
         }
         let Some(number) = number else {
@@ -436,6 +443,32 @@ impl CallControl {
         }
     }
 
+    /// Whether the media plane has room for another call: without it new ones are refused before
+    /// anything is done for them.
+    pub fn set_media(&mut self, congestion: Option<Congestion>) {
+        self.media = congestion;
+    }
+
+    /// Why a call that came now would be refused, if it would.
+    pub fn congestion(&self) -> Option<Congestion> {
+        if self.draining {
+            Some(Congestion::Draining)
+        } else if self.calls.len() >= self.limits.calls_max {
+            Some(Congestion::Calls)
+        } else {
+            self.media
+        }
+    }
+
+    /// Refuses a call for want of room, with cause 42 (Q.850: switching equipment congestion).
+    pub fn refuse(&mut self, now: Instant, call: CallId, congestion: Congestion) {
+        if let Some(refused) = self.calls.get_mut(&call) {
+            refused.refused = Some(congestion);
+            let why = Release::by_gateway(cause::SWITCHING_EQUIPMENT_CONGESTION);
+            self.clear(now, call, why);
+        }
+    }
+
     /// Takes no more calls. Calls that are up go on; [`CallControl::is_idle`] tells when the last
     /// is gone.
     pub fn drain(&mut self) {
@@ -540,16 +573,6 @@ impl CallControl {
         let leg = LegId(self.legs_begun);
         self.legs.insert(leg, call);
         leg
-    }
-
-    /// Refuses a call that is one too many. Gives whether it did.
-    fn refuse_overload(&mut self, now: Instant, call: CallId) -> bool {
-        let refuse = self.draining || self.calls.len() > self.limits.calls_max;
-        if refuse {
-            let why = Release::with_cause(cause::SWITCHING_EQUIPMENT_CONGESTION);
-            self.clear(now, call, why);
-        }
-        refuse
     }
 
     /// Dials the next way of a call; when none is left the call is cleared with `last_cause`.
@@ -720,5 +743,6 @@ fn record_of(call: Call) -> CallRecord {
         alerting_at: call.alerting_at,
         answered_at: call.answered_at,
         cause: call.cause,
+        refused: call.refused,
     }
 }

@@ -9,11 +9,13 @@
 //! |---|---|
 //! | [`control`] | the calls: two legs each, from offer to record |
 //! | [`routing`] | which way a number goes: to a trunk group, to a phone, or to the directory |
+//! | [`congestion`] | why new calls are refused for want of room |
 //! | [`trunk`] | trunk groups, spans and B channels; hunting |
 //! | [`interworking`] | Q.850 causes to SIP statuses and back, as data |
 //! | [`record`] | the call detail record |
 #![forbid(unsafe_code)]
 
+pub mod congestion;
 pub mod control;
 pub mod interworking;
 pub mod record;

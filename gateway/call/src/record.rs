@@ -5,6 +5,7 @@ use std::time::Instant;
 use serde::Serialize;
 use trunkline_number::E164;
 
+use crate::congestion::Congestion;
 use crate::control::{CallId, LegId};
 use crate::trunk::BChannel;
 
@@ -98,4 +99,6 @@ pub struct CallRecord {
     pub ended_at: Instant,
     /// Cause that ended the call.
     pub cause: u8,
+    /// It was refused for want of room, with cause 42.
+    pub refused: Option<Congestion>,
 }

@@ -10,7 +10,7 @@ use crate::error::MediaError;
 use crate::packet_io::Backend;
 
 /// The settings of a media plane; the defaults are for a gateway that has its machine for itself.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct MediaConfig {
     /// The cores that get a worker each; empty: every core this process may use.
     pub cores: Vec<usize>,
@@ -32,18 +32,41 @@ pub struct MediaConfig {
     pub realtime_priority: Option<u8>,
     /// Most legs of a worker.
     pub legs_per_worker_max: usize,
+    /// The share of its time, up to 1.0, that a worker may take to serve its legs; it is given no new
+    /// ones that would make it more. None: it is given legs whatever its load.
+    pub load_max: Option<f64>,
     /// Packets a jitter buffer holds.
     pub jitter_packets: usize,
     /// The playout policy.
     pub playout: PlayoutConfig,
     /// Whose packets are believed.
     pub source: SourcePolicy,
+    /// How many packets the source of a leg may send; none: as many as it likes.
+    pub allowance: Option<PacketAllowance>,
     /// Without a packet for this long a leg reports a timeout; zero: never.
     pub rtp_timeout: Duration,
     /// Mean time between RTCP reports.
     pub rtcp_interval: Duration,
     /// Differentiated services code point of what is sent, 0..=63; 46 is EF (RFC 3246).
     pub dscp: u8,
+}
+
+/// How many packets the source of a leg may send; what is over is dropped and counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PacketAllowance {
+    /// So many times the packets that its packet time makes; a packet time above 20 ms counts as 20.
+    pub times: u32,
+    /// What it has not used of that for so long it may send at once.
+    pub burst: Duration,
+}
+
+impl Default for PacketAllowance {
+    /// Four times: room for packets a quarter as long as agreed on and for digits beside the voice.
+    /// With 20 ms that is 200 packets a second; a second's worth of it at once is what four seconds of
+    /// a network that stood still have piled up, and about what the socket's buffer holds.
+    fn default() -> Self {
+        Self { times: 4, burst: Duration::from_secs(1) }
+    }
 }
 
 impl Default for MediaConfig {
@@ -58,15 +81,22 @@ impl Default for MediaConfig {
             tick: Duration::from_millis(5),
             realtime_priority: Some(50),
             legs_per_worker_max: 4096,
+            // The rest is for what comes unevenly, and for the work that a flood makes.
+            load_max: Some(0.8),
             jitter_packets: 64,
             playout: PlayoutConfig::default(),
             source: SourcePolicy::default(),
+            allowance: Some(PacketAllowance::default()),
             rtp_timeout: Duration::from_secs(30),
             rtcp_interval: Duration::from_secs(5),
             dscp: 46,
         }
     }
 }
+
+/// The worker itself looks at packets once a tick only, and RTCP is allowed one in 50 ms.
+const BURST_MIN: Duration = Duration::from_millis(100);
+const BURST_MAX: Duration = Duration::from_secs(60);
 
 impl MediaConfig {
     pub(crate) fn check(&self) -> Result<(), MediaError> {
@@ -89,6 +119,17 @@ impl MediaConfig {
         }
         if self.legs_per_worker_max == 0 {
             return refuse("legs_per_worker_max", "must be at least 1".to_owned());
+        }
+        if self.load_max.is_some_and(|load| !(load > 0.0 && load <= 1.0)) {
+            return refuse("load_max", format!("{:?} is not above 0 and up to 1", self.load_max));
+        }
+        if self.allowance.is_some_and(|allowance| {
+            allowance.times == 0 || allowance.burst < BURST_MIN || allowance.burst > BURST_MAX
+        }) {
+            return refuse(
+                "allowance",
+                format!("{:?} is not 1 or more times, and bursts of 0.1 s to 60 s", self.allowance),
+            );
         }
         if !(8..=trunkline_rtp::jitter::SLOTS_MAX).contains(&self.jitter_packets) {
             return refuse("jitter_packets", format!("{} is not 8 to 1024", self.jitter_packets));

@@ -72,6 +72,19 @@ pub enum MediaError {
         /// How many workers there are.
         workers: usize,
     },
+    /// The workers that have room for legs have no time for them.
+    #[error(
+        "no time for another leg: the load would be {load_percent} % or more on each of {workers} \
+         workers, allowed are {limit_percent} %"
+    )]
+    Overloaded {
+        /// The least load that a worker would have with it, in percent of its time.
+        load_percent: u32,
+        /// What a worker may have.
+        limit_percent: u32,
+        /// How many workers there are.
+        workers: usize,
+    },
     /// The leg's description contradicts itself.
     #[error("leg description: {0}")]
     Spec(&'static str),

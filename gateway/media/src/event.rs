@@ -86,6 +86,8 @@ pub struct LegStatistics {
     pub source: SourceCounters,
     /// Datagrams that were neither RTP nor RTCP, or broken.
     pub malformed: u64,
+    /// Packets of the source beyond what it may send in the time.
+    pub over_rate: u64,
     /// What SRTP refused; none if the leg never was SRTP.
     pub srtp: Option<SrtpFigures>,
     /// Packets that came after their turn at the playout.

@@ -1,5 +1,6 @@
 //! One RTP leg on its worker: packets in, packets out, reports, digits.
 
+mod allowance;
 mod below;
 mod from_line;
 mod incoming;
@@ -23,11 +24,13 @@ use trunkline_rtp::telephone_event::Digit;
 
 use crate::bridge::{Reading, TimeslotBridge, ToTimeslot};
 use crate::coders::Coders;
+use crate::config::PacketAllowance;
 use crate::counters::WorkerCounters;
 use crate::event::{LegId, LegStatistics, MediaEvent, MediaEventKind};
 use crate::packet_io::{Datagram, PacketIo, PortIndex};
 use crate::ports::Lease;
 use crate::spec::{Direction, Remote, RtpLegSpec, RtpLegUpdate};
+use allowance::Allowances;
 use from_line::FromLine;
 use incoming::Incoming;
 use outgoing::Outgoing;
@@ -49,6 +52,7 @@ pub(crate) struct Leg {
     outgoing: Outgoing,
     reports: Reports,
     srtp: Srtp,
+    allowances: Allowances,
     rtp_timeout: Duration,
     malformed: u64,
     /// Gives the ports back with the leg.
@@ -110,6 +114,7 @@ pub(crate) struct Surroundings<'a> {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct LegSettings {
     pub(crate) policy: SourcePolicy,
+    pub(crate) allowance: Option<PacketAllowance>,
     pub(crate) rtp_timeout: Duration,
     pub(crate) rtcp_interval: Duration,
 }
@@ -179,6 +184,7 @@ impl Leg {
             incoming,
             outgoing,
             srtp: Srtp::default(),
+            allowances: Allowances::new(settings.allowance, spec.sending.ptime_ms, now),
             rtp_timeout: settings.rtp_timeout,
             malformed: 0,
             _lease: lease,
@@ -241,6 +247,7 @@ impl Leg {
             self.incoming.accept(receiving);
         }
         if let Some(sending) = update.sending {
+            self.allowances.expect(sending.ptime_ms);
             match &mut self.joint {
                 Joint::Timeslot(line) => {
                     line.voice.change(&self.outgoing.sending, &sending, coders.encoder);
@@ -299,6 +306,7 @@ impl Leg {
             reception: self.incoming.reception(),
             source: self.source.as_ref().map(SourceRule::counters).unwrap_or_default(),
             malformed: self.malformed,
+            over_rate: self.allowances.over(),
             srtp: self.srtp.figures(),
             late: buffer.late,
             overwritten: buffer.overwritten,

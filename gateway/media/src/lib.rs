@@ -20,6 +20,7 @@ mod error;
 mod event;
 mod format;
 mod leg;
+mod load;
 mod media;
 mod memory;
 pub mod packet_io;
@@ -28,8 +29,11 @@ mod spec;
 mod timeslot;
 mod worker;
 
-pub use config::MediaConfig;
-pub use counters::{MediaCounters, TICK_LATENESS_BOUNDS_US, TICK_LATENESS_BUCKETS, WorkerCounters};
+pub use config::{MediaConfig, PacketAllowance};
+pub use counters::{
+    MediaCounters, TICK_LATENESS_BOUNDS_US, TICK_LATENESS_BUCKETS, TICK_WORK_BOUNDS_US,
+    TICK_WORK_BUCKETS, WorkerCounters, WorkerLoad,
+};
 pub use error::MediaError;
 pub use event::{LegId, LegStatistics, MediaEvent, MediaEventKind, PlayoutFigures, SrtpFigures};
 pub use media::{Media, OpenedEnd, OpenedLeg, OpenedPair};

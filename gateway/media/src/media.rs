@@ -1,6 +1,6 @@
 //! The media plane as its owner sees it: start, legs, events, counters.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, mpsc as handshake};
 use std::thread::JoinHandle;
@@ -12,10 +12,11 @@ use trunkline_rtp::telephone_event::Digit;
 use crate::bridge;
 use crate::coders::Coders;
 use crate::config::MediaConfig;
-use crate::counters::MediaCounters;
+use crate::counters::{MediaCounters, WorkerLoad};
 use crate::error::MediaError;
 use crate::event::{LegId, MediaEvent};
 use crate::leg::{Events, Leg, LegSettings, Readied};
+use crate::load::{self, Candidate, Full, Limits};
 use crate::packet_io::{Backend, Host, Opening, choose};
 use crate::ports::{PortPair, PortRange};
 use crate::spec::{RtpLegSpec, RtpLegUpdate, check_pair, check_receiving, check_sending};
@@ -43,6 +44,18 @@ pub struct Media {
 struct Running {
     link: Arc<Link>,
     thread: Option<JoinHandle<()>>,
+}
+
+impl Running {
+    fn load(&self) -> WorkerLoad {
+        let load = self.link.board.load();
+        WorkerLoad {
+            legs: self.link.legs.load(Ordering::Acquire),
+            busy_ppm: load.busy_ppm,
+            tick_work_p99_us: load.work_p99_us,
+            refuses: self.link.gate.is_shut(),
+        }
+    }
 }
 
 /// A leg that has been opened.
@@ -111,10 +124,11 @@ impl Media {
         Ok(media)
     }
 
-    /// Binds a leg's ports and hands it to the worker with the fewest legs.
+    /// Binds a leg's ports and hands it to the worker with the least load.
     ///
     /// # Errors
-    /// A description that contradicts itself, no port pair or no room left.
+    /// A description that contradicts itself, no port pair or no room left, or workers that have no
+    /// time for it.
     pub fn open(&self, spec: RtpLegSpec) -> Result<OpenedLeg, MediaError> {
         self.free_released();
         check(&spec)?;
@@ -133,7 +147,7 @@ impl Media {
     ///
     /// # Errors
     /// A description that contradicts itself, sides that do not speak the same codec, no port pair
-    /// or no room left.
+    /// or no room left, or workers that have no time for them.
     pub fn open_pair(&self, a: RtpLegSpec, b: RtpLegSpec) -> Result<OpenedPair, MediaError> {
         self.free_released();
         check(&a)?;
@@ -198,8 +212,23 @@ impl Media {
         self.free_released();
         MediaCounters {
             workers: self.workers.iter().map(|worker| worker.link.board.read()).collect(),
+            loads: self.workers.iter().map(Running::load).collect(),
             backend: self.backend,
             port_pairs_free: self.ports.free(),
+        }
+    }
+
+    /// Whether so many legs on `local` would find room now; nothing is taken.
+    ///
+    /// # Errors
+    /// What [`Media::open`] would say: [`MediaError::Overloaded`], [`MediaError::LegsExhausted`] or
+    /// [`MediaError::PortsExhausted`].
+    pub fn has_room(&self, local: IpAddr, legs: usize) -> Result<(), MediaError> {
+        self.worker_for(legs)?;
+        self.free_released();
+        match self.ports.free() >= legs {
+            true => Ok(()),
+            false => Err(self.ports.exhausted(local)),
         }
     }
 
@@ -258,17 +287,39 @@ impl Media {
         }
     }
 
-    /// Takes so many places on the worker with the fewest legs.
+    /// Takes so many places on the worker with the least load.
     fn reserve(&self, places: usize) -> Result<usize, MediaError> {
         let limit = self.config.legs_per_worker_max;
-        let exhausted = MediaError::LegsExhausted { limit, workers: self.workers.len() };
-        let legs = |number: &usize| self.workers[*number].link.legs.load(Ordering::Acquire);
-        let Some(number) = (0..self.workers.len()).min_by_key(legs) else { return Err(exhausted) };
-        let place = &self.workers[number].link.legs;
-        let taken = place.fetch_update(Ordering::AcqRel, Ordering::Acquire, |legs| {
-            (legs + places <= limit).then_some(legs + places)
+        loop {
+            let number = self.worker_for(places)?;
+            let place = &self.workers[number].link.legs;
+            let taken = place.fetch_update(Ordering::AcqRel, Ordering::Acquire, |legs| {
+                (legs + places <= limit).then_some(legs + places)
+            });
+            // Another thread may have taken the last places: then there is another worker, or none.
+            if taken.is_ok() {
+                return Ok(number);
+            }
+        }
+    }
+
+    /// The worker that so many new legs would go to.
+    fn worker_for(&self, places: usize) -> Result<usize, MediaError> {
+        let limits = Limits { legs: self.config.legs_per_worker_max, load: self.config.load_max };
+        let workers = self.workers.len();
+        let candidates = self.workers.iter().map(|worker| Candidate {
+            legs: worker.link.legs.load(Ordering::Acquire),
+            load: worker.link.board.load(),
+            gate: &worker.link.gate,
         });
-        taken.map(|_| number).map_err(|_| exhausted)
+        load::place(candidates, places, limits).map_err(|full| match full {
+            Full::Legs => MediaError::LegsExhausted { limit: limits.legs, workers },
+            Full::Load { least } => MediaError::Overloaded {
+                load_percent: (least * 100.0).round() as u32,
+                limit_percent: (limits.load.unwrap_or(1.0) * 100.0).round() as u32,
+                workers,
+            },
+        })
     }
 
     fn hand_over(&self, number: usize, spec: &RtpLegSpec) -> Result<OpenedLeg, MediaError> {
@@ -321,6 +372,7 @@ impl Media {
     fn leg_settings(&self) -> LegSettings {
         LegSettings {
             policy: self.config.source,
+            allowance: self.config.allowance,
             rtp_timeout: self.config.rtp_timeout,
             rtcp_interval: self.config.rtcp_interval,
         }

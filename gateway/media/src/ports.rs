@@ -62,12 +62,17 @@ impl PortRange {
                 Err(source) => return Err(MediaError::Bind { ip, source }),
             }
         }
-        Err(MediaError::PortsExhausted {
+        Err(self.exhausted(ip))
+    }
+
+    /// No pair is left.
+    pub(crate) fn exhausted(&self, ip: IpAddr) -> MediaError {
+        MediaError::PortsExhausted {
             ip,
             pairs: self.free.capacity(),
             first: *self.range.start(),
             last: *self.range.end(),
-        })
+        }
     }
 }
 

@@ -21,6 +21,7 @@ use crate::counters::{Board, WorkerCounters};
 use crate::error::MediaError;
 use crate::event::{LegId, MediaEventKind};
 use crate::leg::{Channel, Events, Leg, Ports, Readied, Surroundings};
+use crate::load::{Gate, Load};
 use crate::packet_io::{Datagram, Opening, PacketIo, PortIndex, Verdict};
 use crate::spec::RtpLegUpdate;
 use ticker::Ticker;
@@ -53,6 +54,8 @@ pub(crate) struct Link {
     pub(crate) board: Board,
     /// Legs opened or about to be.
     pub(crate) legs: AtomicUsize,
+    /// Whether it is given new legs.
+    pub(crate) gate: Gate,
     pub(crate) stop: AtomicBool,
     /// Legs whose memory is to be freed on another thread.
     pub(crate) released: ArrayQueue<Box<Leg>>,
@@ -64,6 +67,7 @@ impl Link {
             commands: ArrayQueue::new(COMMANDS),
             board: Board::default(),
             legs: AtomicUsize::new(0),
+            gate: Gate::default(),
             stop: AtomicBool::new(false),
             released: ArrayQueue::new(legs_max),
         }
@@ -108,6 +112,7 @@ pub(crate) struct Worker {
     owners: Vec<Option<(usize, Channel)>>,
     events: Events,
     counters: WorkerCounters,
+    load: Load,
     /// Legs whose code has failed in this tick.
     failed: Vec<usize>,
     /// Legs whose stream may be relayed on its way.
@@ -151,6 +156,7 @@ impl Worker {
             owners: Vec::with_capacity(2 * settings.legs_max),
             events,
             counters: WorkerCounters::default(),
+            load: Load::new(settings.tick, Instant::now()),
             failed: Vec::with_capacity(settings.legs_max),
             steady: Vec::with_capacity(settings.legs_max),
             turns: Vec::with_capacity(settings.legs_max),
@@ -164,8 +170,12 @@ impl Worker {
         let mut ticker = Ticker::new(self.tick);
         while !self.link.stop.load(Ordering::Acquire) {
             let lateness = ticker.wait();
-            self.counters.count_tick(lateness.as_micros() as u64);
-            self.serve(Instant::now());
+            let began = Instant::now();
+            self.serve(began);
+            let ended = Instant::now();
+            self.load.served(began, ended, self.legs.len());
+            self.counters.count_tick(lateness, ended.saturating_duration_since(began));
+            self.publish();
         }
         // Whatever was asked for before the stop still gets its last event.
         self.obey_all(Instant::now());
@@ -190,7 +200,6 @@ impl Worker {
         self.release_failed(now);
         self.io.flush();
         self.events.retry();
-        self.publish();
     }
 
     fn receive(&mut self, now: Instant) {
@@ -395,6 +404,9 @@ impl Worker {
         self.counters.receive_failed = io.receive_failed;
         self.counters.received_fast = io.received_fast;
         self.counters.sent_fast = io.sent_fast;
-        self.link.board.publish(&self.counters);
+        self.link.board.publish(&self.counters, self.load.reading());
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -169,6 +169,17 @@ impl SourceRule {
         }
     }
 
+    /// Refuses what comes from `source` before anything of it is looked at: from somebody who is
+    /// neither believed nor may latch, whatever it is. The rest is for [`SourceRule::judge`].
+    #[inline]
+    pub fn is_hopeless(&mut self, source: SocketAddr, now: Instant) -> bool {
+        let is_hopeless = source != self.signalled
+            && self.believed != Believed::Latched(source)
+            && !self.may_latch(source, now);
+        self.counters.stranger += u64::from(is_hopeless);
+        is_hopeless
+    }
+
     /// Judges a packet that came from `source`; allocates nothing.
     #[inline]
     pub fn judge(&mut self, source: SocketAddr, packet: &RtpPacket<'_>, now: Instant) -> Verdict {
@@ -237,9 +248,7 @@ impl SourceRule {
         is_expected: bool,
         now: Instant,
     ) -> Verdict {
-        let may_latch =
-            self.believed == Believed::Silent && now < self.window_end && self.is_plausible(source);
-        if !may_latch {
+        if !self.may_latch(source, now) {
             self.counters.stranger += 1;
             return Verdict::Refuse(Refusal::Stranger);
         }
@@ -254,6 +263,10 @@ impl SourceRule {
         self.believed = Believed::Latched(source);
         self.counters.latched += 1;
         Verdict::AcceptMoved
+    }
+
+    fn may_latch(&self, source: SocketAddr, now: Instant) -> bool {
+        self.believed == Believed::Silent && now < self.window_end && self.is_plausible(source)
     }
 
     fn is_plausible(&self, source: SocketAddr) -> bool {

@@ -35,6 +35,10 @@ fn what_was_read_can_be_written_and_read_again() {
 fn limits_that_would_clear_every_call_or_overflow_are_refused() {
     assert_refused("limits: { setup_s: 0 }\n", "limits.setup_s", "from 1");
     assert_refused("limits: { drain_s: 18446744073709551615 }\n", "limits.drain_s", "to 86400");
+    assert_refused("limits: { media_load: 0 }\n", "limits.media_load", "up to 1");
+    assert_refused("limits: { media_load: 80 }\n", "limits.media_load", "0.8");
+    assert_refused("limits: { media_load: .nan }\n", "limits.media_load", "up to 1");
+    assert_refused("limits: { rtp_rate: 1000 }\n", "limits.rtp_rate", "to 100");
     assert_refused("limits: { calls: 10000000000 }\n", "limits.calls", "to 60000");
 }
 

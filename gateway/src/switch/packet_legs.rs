@@ -9,8 +9,7 @@ use trunkline_call::interworking::{cause_of_status, status_of_cause};
 use trunkline_call::record::ReleasedBy;
 use trunkline_sip::{Endpoint, IncomingInvite, OutgoingInvite, Rejection, Scheme, Sdp, Uri};
 
-/// After so many seconds a caller may try again when every channel was busy.
-const RETRY_AFTER_S: u32 = 10;
+use super::congestion::retry_after_s;
 
 /// A SIP leg and how far it is.
 #[derive(Debug)]
@@ -101,8 +100,8 @@ pub fn names_a_number(uri: &Uri) -> bool {
 }
 
 /// Ends a SIP leg as its state asks for: a final response, a CANCEL or a BYE, with the Q.850 cause
-/// in a Reason header (RFC 3326, RFC 6432).
-pub fn release(endpoint: &Endpoint, packet: &PacketLeg, release: Release) {
+/// in a Reason header (RFC 3326, RFC 6432). Who finds no room is told when to come back.
+pub fn release(endpoint: &Endpoint, leg: LegId, packet: &PacketLeg, release: Release) {
     let outcome = if packet.incoming && !packet.answered {
         let status = status_of_cause(release.cause, release.from_user);
         endpoint.reject(
@@ -111,7 +110,7 @@ pub fn release(endpoint: &Endpoint, packet: &PacketLeg, release: Release) {
                 status,
                 phrase: None,
                 cause: Some(release.cause),
-                retry_after_s: (status == 503).then_some(RETRY_AFTER_S),
+                retry_after_s: (status == 503).then(|| retry_after_s(leg)),
             },
         )
     } else {

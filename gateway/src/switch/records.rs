@@ -107,6 +107,7 @@ impl Records {
                 .map(|answered| record.ended_at.duration_since(answered).as_millis() as u64),
             "cause": record.cause,
             "cause_text": cause_text(record.cause),
+            "refused": record.refused,
             "legs": legs,
         })
         .to_string()
@@ -172,6 +173,7 @@ mod tests {
             answered_at: answered.then_some(now),
             ended_at: now,
             cause: 16,
+            refused: None,
         }
     }
 

@@ -3,18 +3,31 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::Ordering::Relaxed;
 
-use trunkline_media::TICK_LATENESS_BOUNDS_US;
+use trunkline_media::{TICK_LATENESS_BOUNDS_US, TICK_WORK_BOUNDS_US, WorkerCounters, WorkerLoad};
 
 use super::{Switch, lines};
-use crate::status::{MediaStatus, RecordStatus, SipStatus, SpanStatus, Status};
+use crate::status::{
+    MediaStatus, RecordStatus, SipStatus, SpanStatus, Status, Ticks, WorkerStatus,
+};
 
 /// Gathers the status.
 pub(super) fn status(switch: &Switch) -> Status {
     let mut calls = switch.calls.clone();
     calls.set_phases(switch.control.count());
+    let congestion = switch.control.congestion();
     Status {
         name: switch.configuration.file.name.clone(),
+        state: if switch.draining {
+            "draining"
+        } else if !switch.lines.spans.iter().any(lines::LineSpan::in_service) {
+            "out_of_service"
+        } else if congestion.is_some() {
+            "congested"
+        } else {
+            "in_service"
+        },
         draining: switch.draining,
+        congestion,
         calls,
         spans: spans(switch),
         inquiries: switch.inquiry_results.clone(),
@@ -59,14 +72,15 @@ fn sip(switch: &Switch) -> SipStatus {
         open_legs: counters.open_legs,
         dialogs: counters.dialogs,
         messages_received: counters.messages_received,
+        calls_refused: counters.overload_refused,
         refused: counters.refused.into_iter().collect(),
     }
 }
 
 fn media(switch: &Switch) -> MediaStatus {
     let media = switch.voice.media();
-    let total = media.counters().total();
-    let bounds = TICK_LATENESS_BOUNDS_US.iter().map(|bound| Some(*bound)).chain([None]);
+    let counters = media.counters();
+    let total = counters.total();
     MediaStatus {
         back_end: match media.backend() {
             trunkline_media::packet_io::Backend::AfXdp => "af_xdp",
@@ -103,6 +117,7 @@ fn media(switch: &Switch) -> MediaStatus {
         drops: BTreeMap::from([
             ("malformed", total.dropped_malformed),
             ("source", total.dropped_source),
+            ("rate", total.dropped_rate),
             ("payload_type", total.dropped_payload_type),
             ("duplicate", total.dropped_duplicate),
             ("jump", total.dropped_jump),
@@ -118,6 +133,25 @@ fn media(switch: &Switch) -> MediaStatus {
             ("exhausted", total.dropped_exhausted),
             ("playout", total.playout_discarded),
         ]),
-        tick_lateness: bounds.zip(total.tick_lateness).collect(),
+        workers: counters.workers.iter().zip(&counters.loads).map(worker).collect(),
+    }
+}
+
+fn worker((counters, load): (&WorkerCounters, &WorkerLoad)) -> WorkerStatus {
+    let ticks = |bounds_us: &[u64], counts: &[u64], sum_us| {
+        let bounds_us = bounds_us.iter().map(|bound| Some(*bound)).chain([None]);
+        Ticks { buckets: bounds_us.zip(counts.iter().copied()).collect(), sum_us }
+    };
+    WorkerStatus {
+        legs: load.legs,
+        load: load.busy_ppm as f64 / 1e6,
+        tick_work_p99_us: load.tick_work_p99_us,
+        refuses: load.refuses,
+        tick_lateness: ticks(
+            &TICK_LATENESS_BOUNDS_US,
+            &counters.tick_lateness,
+            counters.ticks_late_us,
+        ),
+        tick_work: ticks(&TICK_WORK_BOUNDS_US, &counters.tick_work, counters.ticks_work_us),
     }
 }

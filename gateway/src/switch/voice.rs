@@ -5,6 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use serde_json::{Value, json};
 use trunkline_call::LegId;
+use trunkline_call::congestion::Congestion;
 use trunkline_call::trunk::BChannel;
 use trunkline_dsp::g711::Law;
 use trunkline_media::{
@@ -18,6 +19,7 @@ use trunkline_rtp::sdp::{Crypto, LocalMedia, Sdp, accept_answer, answer, make_of
 use trunkline_rtp::srtp::Suite;
 use trunkline_tdm::Bearer;
 
+use super::congestion::of_media;
 use crate::configuration::SrtpPolicy;
 
 /// Why a leg has no media.
@@ -35,6 +37,16 @@ pub enum VoiceError {
     /// The call was answered without a session description.
     #[error("the answer has no session description")]
     NoAnswer,
+}
+
+impl VoiceError {
+    /// What there is no room in, if that is why.
+    pub fn congestion(&self) -> Option<Congestion> {
+        match self {
+            Self::Media(error) => of_media(error),
+            _ => None,
+        }
+    }
 }
 
 /// What sits on a B channel: the timeslot's end of a packet leg.
@@ -107,6 +119,12 @@ impl Voice {
     /// The media plane.
     pub fn media(&self) -> &Media {
         &self.media
+    }
+
+    /// What of the media plane has no room for another leg, if something has not.
+    pub fn congestion(&self) -> Option<Congestion> {
+        let outcome = self.media.has_room(self.settings.address, 1);
+        outcome.err().and_then(|error| of_media(&error))
     }
 
     /// Opens the media of a leg that offers `description`; gives our answer.
@@ -341,6 +359,7 @@ pub fn statistics(figures: &LegStatistics) -> Value {
             "packets_refused_exhausted": srtp.exhausted,
             "packets_unsent": srtp.unsent,
         })),
+        "packets_over_rate": figures.over_rate,
         "jitter_ms": f64::from(figures.reception.jitter_us) / 1_000.0,
         "concealed_ms": figures.playout.concealed_ms,
         "playout_target_ms": figures.playout.target_ms,

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use trunkline_number::E164;
 
 use super::{CallId, Calling, LegId};
+use crate::congestion::Congestion;
 use crate::record::{LegEnd, LegMedium};
 use crate::routing::{NumberType, PacketTarget};
 use crate::trunk::BChannel;
@@ -71,6 +72,8 @@ pub(super) struct Call {
     pub answered_at: Option<Instant>,
     pub ended_at: Option<Instant>,
     pub cause: u8,
+    /// There was no room for it.
+    pub refused: Option<Congestion>,
 }
 
 impl Call {
@@ -97,6 +100,7 @@ impl Call {
             answered_at: None,
             ended_at: None,
             cause: 0,
+            refused: None,
         }
     }
 

@@ -6,6 +6,7 @@ use proptest::prelude::*;
 use trunkline_number::CountryProfile;
 
 use super::*;
+use crate::congestion::Congestion;
 use crate::routing::PrefixRoute;
 use crate::trunk::{ChannelCount, Hunting, TrunkGroup};
 
@@ -251,6 +252,65 @@ fn a_call_nobody_answers_is_cleared_in_time() {
     control.timeout(deadline);
     assert_eq!(release_of(&actions(&mut control), ingress), Some(19));
     assert_eq!(control.next_deadline(), None);
+}
+
+#[test]
+fn without_room_in_the_media_plane_calls_of_both_sides_are_refused_before_anything_is_done() {
+    let mut control = gateway(&[1, 2]);
+    let now = Instant::now();
+    control.offered_by_packet(now, packet_offer("0333331234"));
+    let egress = dialled(&actions(&mut control));
+    control.set_media(Some(Congestion::MediaLoad));
+    let offers = [
+        control.offered_by_packet(now, packet_offer("0333331234")).1,
+        control.offered_by_line(now, line_offer(2, "0469595678")).1,
+    ];
+    let done = actions(&mut control);
+    assert_eq!(done.len(), 2, "nobody is dialled, no directory is asked: {done:?}");
+    for leg in offers {
+        assert_eq!(release_of(&done, leg), Some(42));
+        assert!(control.is_releasing(leg));
+        control.leg_released(now, leg, Release::by_gateway(42));
+        let record = record(&actions(&mut control));
+        assert_eq!((record.cause, record.refused), (42, Some(Congestion::MediaLoad)));
+        assert_eq!(record.ingress.end.by, ReleasedBy::Gateway);
+    }
+    assert_eq!(control.trunks.count(0).busy, 1, "the refused call's channel is free again");
+    control.leg_answered(now, egress);
+    assert_eq!(control.count().answered, 1, "who talks goes on");
+    control.set_media(None);
+    control.offered_by_packet(now, packet_offer("0333331234"));
+    dialled(&actions(&mut control));
+}
+
+#[test]
+fn a_call_that_finds_no_room_when_its_media_is_opened_is_refused_like_the_others() {
+    let mut control = gateway(&[1]);
+    let now = Instant::now();
+    let (call, ingress) = control.offered_by_packet(now, packet_offer("0333331234"));
+    control.refuse(now, call, Congestion::MediaPorts);
+    let done = actions(&mut control);
+    let egress = dialled(&done);
+    assert!(control.is_releasing(egress), "no SETUP is to be sent");
+    assert_eq!(release_of(&done, ingress), Some(42));
+    control.leg_released(now, egress, Release::by_gateway(42));
+    control.leg_released(now, ingress, Release::by_gateway(42));
+    assert_eq!(record(&actions(&mut control)).refused, Some(Congestion::MediaPorts));
+    assert!(control.is_idle());
+}
+
+#[test]
+fn the_limit_of_calls_is_a_congestion_of_its_own() {
+    let mut control = gateway(&[1, 2]);
+    control.limits.calls_max = 1;
+    let now = Instant::now();
+    assert_eq!(control.congestion(), None);
+    control.offered_by_packet(now, packet_offer("0333331234"));
+    assert_eq!(control.congestion(), Some(Congestion::Calls));
+    let (_, late) = control.offered_by_packet(now, packet_offer("0333331234"));
+    assert_eq!(release_of(&actions(&mut control), late), Some(42));
+    control.drain();
+    assert_eq!(control.congestion(), Some(Congestion::Draining));
 }
 
 #[test]

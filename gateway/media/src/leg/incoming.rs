@@ -216,7 +216,22 @@ impl Leg {
         datagram: &mut Datagram<'_>,
         around: &mut Surroundings<'_>,
     ) -> Option<Passed> {
-        // First of all: what is not authentic changes nothing, neither the source nor the timeout.
+        let Some(source) = &mut self.source else {
+            // Nobody has said yet whose packets these may be.
+            around.counters.dropped_source += 1;
+            return None;
+        };
+        // A flood is to cost as little as it can: before anything of the packet is looked at.
+        if source.is_hopeless(from, around.now) {
+            around.counters.dropped_source += 1;
+            return None;
+        }
+        if self.allowances.is_spent(Channel::Rtp, around.now) {
+            around.counters.dropped_rate += 1;
+            return None;
+        }
+        // What is not authentic changes nothing: neither the source nor the timeout, nor does it use
+        // up the source's allowance.
         if !self.unprotect(Channel::Rtp, datagram, around) {
             return None;
         }
@@ -225,11 +240,7 @@ impl Leg {
             around.counters.dropped_malformed += 1;
             return None;
         };
-        let Some(source) = &mut self.source else {
-            // Nobody has said yet whose packets these may be.
-            around.counters.dropped_source += 1;
-            return None;
-        };
+        let source = self.source.as_mut()?;
         match source.judge(from, &packet, around.now) {
             Verdict::Accept => {}
             Verdict::AcceptMoved => {
@@ -246,6 +257,7 @@ impl Leg {
                 return None;
             }
         }
+        self.allowances.spend(Channel::Rtp, around.now);
         self.accepted(&packet, around)
     }
 

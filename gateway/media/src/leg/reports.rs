@@ -162,9 +162,14 @@ impl Leg {
             around.counters.dropped_source += 1;
             return;
         }
+        if self.allowances.is_spent(Channel::Rtcp, around.now) {
+            around.counters.dropped_rate += 1;
+            return;
+        }
         if !self.unprotect(Channel::Rtcp, datagram, around) {
             return;
         }
+        self.allowances.spend(Channel::Rtcp, around.now);
         let Ok(compound) = Compound::parse(datagram) else {
             self.malformed += 1;
             around.counters.dropped_malformed += 1;

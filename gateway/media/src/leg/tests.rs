@@ -59,6 +59,7 @@ impl Bench {
         let (sender, reported) = mpsc::channel(64);
         let now = Instant::now();
         let settings = LegSettings {
+            allowance: None,
             policy: SourcePolicy::default(),
             rtp_timeout: Duration::from_secs(1),
             rtcp_interval: Duration::from_secs(5),

@@ -44,6 +44,9 @@ pub fn config(backend: Backend) -> MediaConfig {
         tick: Duration::from_millis(1),
         realtime_priority: None,
         legs_per_worker_max: 64,
+        // Calls of a minute take a second here.
+        allowance: None,
+        load_max: None,
         rtcp_interval: Duration::from_millis(400),
         ..MediaConfig::default()
     }

@@ -245,3 +245,23 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn only_who_is_neither_believed_nor_may_latch_is_refused_unseen() {
+    let mut leg = Leg::new(PRIVATE, Latching::Translated);
+    // Within the window somebody else may be the other side behind a translator.
+    for source in [PRIVATE, TRANSLATED, ATTACKER] {
+        assert!(!leg.rule.is_hopeless(at(source), leg.now), "{source}");
+    }
+    leg.talk(TRANSLATED, 0..4);
+    assert!(!leg.rule.is_hopeless(at(TRANSLATED), leg.now));
+    assert!(!leg.rule.is_hopeless(at(PRIVATE), leg.now), "it may take its place back");
+    assert!(leg.rule.is_hopeless(at(ATTACKER), leg.now));
+    assert_eq!(leg.rule.counters().stranger, 1);
+
+    let mut late = Leg::new(PRIVATE, Latching::Any);
+    late.wait(3_000);
+    assert!(late.rule.is_hopeless(at(TRANSLATED), late.now), "the window is over");
+    let never = Leg::new(PUBLIC, Latching::Never);
+    assert!(never.rule.clone().is_hopeless(at(TRANSLATED), never.now));
+}

@@ -43,6 +43,7 @@ impl Couple {
         let (sender, reported) = mpsc::channel(64);
         let now = Instant::now();
         let settings = LegSettings {
+            allowance: None,
             policy: SourcePolicy::default(),
             rtp_timeout: Duration::ZERO,
             rtcp_interval: Duration::from_secs(5),
