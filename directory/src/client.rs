@@ -2,8 +2,8 @@
 //! long for UDP, the next server when one is silent.
 
 mod cache;
-mod message;
-mod rule;
+pub(crate) mod message;
+pub(crate) mod rule;
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};

@@ -89,10 +89,22 @@ impl Default for TcpSettings {
     }
 }
 
+#[cfg(any(test, fuzzing))]
+pub(crate) use table_file::parse as table;
+
 impl Configuration {
     /// Reads and checks a configuration file; the table is not read yet.
     pub fn read(path: &Path) -> Result<(Self, Source), ConfigurationError> {
         let (configuration, source) = Source::read::<Self>(path)?;
+        configuration.check(&source)?;
+        Ok((configuration, source))
+    }
+
+    /// Checks a text as if it were the configuration file.
+    #[cfg(any(test, fuzzing))]
+    pub(crate) fn parse(text: &str) -> Result<(Self, Source), ConfigurationError> {
+        let (configuration, source) =
+            Source::parse::<Self>(Path::new("directory.yaml"), text.to_owned())?;
         configuration.check(&source)?;
         Ok((configuration, source))
     }
@@ -229,9 +241,7 @@ mod tests {
     use super::*;
 
     fn read(text: &str) -> Result<Configuration, ConfigurationError> {
-        let (configuration, source) =
-            Source::parse::<Configuration>(Path::new("directory.yaml"), text.to_owned())?;
-        configuration.check(&source).map(|()| configuration)
+        Configuration::parse(text).map(|(configuration, _)| configuration)
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! The table as ENUM: NAPTR records over UDP and TCP (RFC 6116).
 
-mod answer;
+pub(crate) mod answer;
 mod counters;
 mod ladder;
 mod response_rate;

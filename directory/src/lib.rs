@@ -12,6 +12,8 @@ pub mod daemon;
 pub mod enum_name;
 pub mod enum_server;
 mod error;
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
 pub mod http;
 pub mod table;
 pub mod why;

@@ -8,6 +8,8 @@
 use std::fmt::Write;
 
 pub mod configuration;
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
 pub mod http;
 pub mod journal;
 pub mod metrics;

@@ -14,6 +14,8 @@ mod counters;
 mod dispatch;
 mod endpoint;
 mod event;
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
 mod leg;
 mod reason;
 mod registrar;

@@ -6,7 +6,7 @@ use std::str::FromStr;
 use crate::SipError;
 
 /// Longest URI taken in octets.
-const MAX_URI_OCTETS: usize = 1_024;
+pub(crate) const MAX_URI_OCTETS: usize = 1_024;
 
 /// Scheme of a URI.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

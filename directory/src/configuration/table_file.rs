@@ -29,6 +29,13 @@ pub(super) fn read(path: &Path, country: &CountryProfile) -> Result<Snapshot, Co
     build(file, &source, country)
 }
 
+/// Checks a text as if it were a table of Japan.
+#[cfg(any(test, fuzzing))]
+pub(crate) fn parse(text: &str) -> Result<Snapshot, ConfigurationError> {
+    let (file, source) = Source::parse(Path::new("table.yaml"), text.to_owned())?;
+    build(file, &source, &CountryProfile::japan())
+}
+
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct TableFile {
@@ -320,11 +327,6 @@ mod tests {
 
     use super::*;
     use crate::table::Found;
-
-    fn parse(text: &str) -> Result<Snapshot, ConfigurationError> {
-        let (file, source) = Source::parse(Path::new("table.yaml"), text.to_owned())?;
-        build(file, &source, &CountryProfile::japan())
-    }
 
     const GATEWAYS: &str = "\
 gateways:

@@ -14,6 +14,10 @@ use crate::sdp::{Crypto, LocalMedia, Sdp, accept_answer, answer};
 use crate::srtp::{MasterKey, SrtpReceiver, SrtpSender, Suite};
 use crate::telephone_event::{DigitEvent, DigitReceiver};
 
+#[cfg(test)]
+#[path = "../../../fuzz/corpus.rs"]
+mod corpus;
+
 /// An RTP packet: its parts lie within the datagram.
 pub fn rtp_packet(bytes: &[u8]) {
     if let Ok(packet) = RtpPacket::parse(bytes) {
@@ -143,7 +147,6 @@ mod tests {
 
     #[test]
     fn the_corpus_is_survived() {
-        let corpus = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fuzz/corpus");
         type Target = fn(&[u8]);
         let targets: [(&str, Target); 5] = [
             ("rtp_packet", rtp_packet),
@@ -153,12 +156,7 @@ mod tests {
             ("srtp_packet", srtp_packet),
         ];
         for (name, target) in targets {
-            let mut inputs = 0;
-            for entry in std::fs::read_dir(corpus.join(name)).expect("the target has a corpus") {
-                target(&std::fs::read(entry.expect("an entry").path()).expect("an input"));
-                inputs += 1;
-            }
-            assert!(inputs > 0, "{name}");
+            corpus::replay(name, target);
         }
     }
 

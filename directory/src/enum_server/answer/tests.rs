@@ -316,6 +316,18 @@ fn answer_of_a_limited_network_is_not_longer_than_its_query() {
 }
 
 #[test]
+fn question_that_grows_when_it_is_written_out_gets_no_answer_of_a_limited_network() {
+    // Its name points at the header, whose first ten octets it reads as a label once more.
+    let mut octets = query("a", Rtype::NAPTR, None);
+    octets[0] = 10;
+    octets.truncate(12);
+    octets.extend_from_slice(&[1, b'a', 0xc0, 0, 0, 35, 0, 1]);
+    let mut out = Vec::new();
+    assert!(!answer_truncated(&octets, &mut out));
+    assert!(out.is_empty());
+}
+
+#[test]
 fn a_pointer_loop_in_the_question_is_malformed() {
     let mut octets = query(NUMBER, Rtype::NAPTR, None);
     octets.truncate(12);
@@ -340,6 +352,7 @@ proptest! {
         }
         let mut out = Vec::new();
         answer_truncated(&query, &mut out);
+        prop_assert!(out.len() <= query.len());
     }
 
     #[test]

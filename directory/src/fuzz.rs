@@ -1,0 +1,146 @@
+//! What reads messages from strangers and files from operators as `fn(&[u8])` for fuzzers, with what
+//! must hold whatever the bytes are. Compiled with `--cfg fuzzing` and in the tests of this crate.
+#![allow(clippy::missing_panics_doc)]
+
+use std::sync::LazyLock;
+
+use domain::base::{Message, Name};
+use domain::rdata::AllRecordData;
+use trunkline_program::ConfigurationError;
+
+use crate::client::message::{Query, Reading};
+use crate::client::rule::{RULES_MAX, routes};
+use crate::configuration::{Configuration, table};
+use crate::enum_server::answer::answer_truncated;
+use crate::enum_server::{Kind, Transport, UDP_ANSWER_MAX_OCTETS, Zone, answer};
+use crate::table::{Digits, Found, Snapshot};
+
+#[cfg(test)]
+#[path = "../../fuzz/corpus.rs"]
+mod corpus;
+
+/// The patent's two areas, and one with so many gateways that their answer does not fit UDP.
+static TABLE: LazyLock<Snapshot> = LazyLock::new(|| {
+    let mut text = "gateways:\n".to_owned();
+    let mut many = String::new();
+    for index in 0..32 {
+        text += &format!("  g{index}: {{ sip: gateway-number-{index}.example.net:5060 }}\n");
+        many += &format!("{{ name: g{index}, order: {index} }}, ");
+    }
+    text += &format!(
+        "prefixes:\n- prefix: '03'\n  gateways: [{{ name: g0 }}]\n\
+         - prefix: '0469'\n  gateways: [{{ name: g1 }}, {{ name: g0, order: 20 }}]\n\
+         - prefix: '+4930'\n  gateways: [{many}]\n"
+    );
+    table(&text).expect("the table is right")
+});
+
+static ZONE: LazyLock<Zone> = LazyLock::new(|| Zone {
+    apexes: ["e164.arpa", "enum.example"].map(|apex| apex.parse().expect("a name")).to_vec(),
+    ttl_s: 60,
+    negative_ttl_s: 5,
+    server_name: "ns.example".parse().expect("a name"),
+    contact: "hostmaster.example".parse().expect("a name"),
+    serial: 77,
+});
+
+/// A query at the ENUM server: its answer can be read, belongs to it and is as long as its way allows.
+pub fn enum_query(bytes: &[u8]) {
+    let mut out = Vec::new();
+    for (transport, most) in
+        [(Transport::Udp, usize::from(UDP_ANSWER_MAX_OCTETS)), (Transport::Tcp, 65_535)]
+    {
+        let answered = answer(bytes, &ZONE, &TABLE, transport, &mut out);
+        assert_eq!(answered.kind == Kind::Dropped, out.is_empty());
+        if out.is_empty() {
+            continue;
+        }
+        assert!(out.len() <= most);
+        assert_eq!(out[..2], bytes[..2]);
+        let message = Message::from_octets(&out).expect("what we write can be read");
+        assert!(message.header().qr());
+        assert_eq!(message.header().tc(), answered.truncated);
+        // Only what is too long for UDP asks for TCP, and there it fits.
+        assert!(transport == Transport::Udp || !answered.truncated);
+        for record in message.iter() {
+            let (record, _) = record.expect("a whole record");
+            record.into_any_record::<AllRecordData<_, _>>().expect("of a form that is known");
+        }
+    }
+    if answer_truncated(bytes, &mut out) {
+        assert!(out.len() <= bytes.len());
+        let message = Message::from_octets(&out).expect("what we write can be read");
+        assert!(message.header().tc() && message.header().qr());
+    }
+}
+
+/// An answer at the client, whoever has made it: what it leads to can be called.
+pub fn enum_answer(bytes: &[u8]) {
+    const ID: [u8; 2] = [0x12, 0x34];
+    let number = Digits::read("81333331234").expect("a number");
+    let query = Query::new(u16::from_be_bytes(ID), number, &ZONE.apexes[0]);
+    // Nobody gets by the id by chance.
+    let answer: Vec<u8> = ID.into_iter().chain(bytes.iter().skip(2).copied()).collect();
+    let Reading::Rules { rules, .. } = query.read(&answer) else {
+        return;
+    };
+    assert!((1..=RULES_MAX).contains(&rules.len()));
+    for target in routes(rules, number) {
+        assert!(target.port > 0 && !target.host.is_empty());
+        assert!(target.uri.bytes().all(|octet| octet.is_ascii_graphic()), "{}", target.uri);
+    }
+}
+
+/// A number table: it is refused with a reason and a line of its own, or answers for each number.
+pub fn directory_table(bytes: &[u8]) {
+    let text = String::from_utf8_lossy(bytes);
+    match table(&text) {
+        Ok(snapshot) => {
+            for number in ["81333331234", "81469595678", "1", "999999999999999"] {
+                if let Found::Route { prefix, route } =
+                    snapshot.find(Digits::read(number).expect("digits"))
+                {
+                    assert!(number.starts_with(&prefix.to_string()));
+                    assert!(!route.choices().is_empty());
+                }
+            }
+        }
+        Err(error) => check_error(&error, &text),
+    }
+}
+
+/// The daemon's configuration: it is refused with a reason, or numbers fit below all its domains.
+pub fn directory_configuration(bytes: &[u8]) {
+    let text = String::from_utf8_lossy(bytes);
+    match Configuration::parse(&text) {
+        Ok((configuration, source)) => {
+            let zone = configuration.zone(&source, 1).expect("it was checked");
+            let longest = "9.".repeat(15);
+            for apex in zone.apexes {
+                let name = format!("{longest}{apex}");
+                assert!(name.parse::<Name<Vec<u8>>>().is_ok(), "{name}");
+            }
+        }
+        Err(error) => check_error(&error, &text),
+    }
+}
+
+fn check_error(error: &ConfigurationError, text: &str) {
+    assert!(!error.problem.is_empty());
+    // What ends a line in YAML 1.1 §5.4; the end of the file may be a line of its own.
+    let lines = text.split(['\n', '\r', '\u{85}', '\u{2028}', '\u{2029}']).count();
+    assert!(error.line.is_none_or(|line| line <= lines + 1), "{error}");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_corpus_is_survived() {
+        corpus::replay("enum_query", enum_query);
+        corpus::replay("enum_answer", enum_answer);
+        corpus::replay("directory_table", directory_table);
+        corpus::replay("directory_configuration", directory_configuration);
+    }
+}
