@@ -19,6 +19,12 @@ pub enum DspError {
         /// Rate of its samples.
         rate: SampleRate,
     },
+    /// G.722 has samples at 8 or 16 kHz.
+    #[error("G.722 has no samples at {rate}")]
+    G722Rate {
+        /// The rate asked for.
+        rate: SampleRate,
+    },
     /// libopus refused.
     #[error("Opus: {0}")]
     Opus(#[from] audiopus::Error),

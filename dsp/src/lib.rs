@@ -7,6 +7,7 @@
 //! | module | algorithm |
 //! |---|---|
 //! | [`g711`] | A-law and µ-law, and the direct conversion between them |
+//! | [`g722`] | G.722 with concealment, at 8 and 16 kHz |
 //! | [`opus`] | Opus over libopus, with FEC, DTX and concealment |
 //! | [`concealment`] | a continuation in the place of lost samples |
 //! | [`stretch`] | a pitch period more or less |
@@ -27,6 +28,7 @@ pub mod dtmf;
 mod error;
 mod filter;
 pub mod g711;
+pub mod g722;
 pub mod level;
 mod noise;
 pub mod opus;

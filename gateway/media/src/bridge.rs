@@ -4,11 +4,11 @@ use rtrb::{Consumer, Producer, RingBuffer};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use trunkline_dsp::opus::OpusDecoder;
 use trunkline_rtp::jitter::{self, Counts, Inserter, Taker};
 use trunkline_rtp::playout::PlayoutStatistics;
 use trunkline_rtp::telephone_event::Digit;
 
+use crate::coders::Decoders;
 use crate::event::PlayoutFigures;
 
 /// Samples from a timeslot that can wait for the worker: a quarter of a second.
@@ -48,8 +48,8 @@ pub(crate) enum ToTimeslot {
     DigitStarted(Digit),
     /// It has ended; its tone shall have lasted this long.
     DigitEnded { duration_ms: u32 },
-    /// From now on Opus may come.
-    Decoder(Box<OpusDecoder>),
+    /// From now on what these decode may come.
+    Decoders(Decoders),
     /// The RTP side is on hold, or not any more.
     Hold(bool),
 }

@@ -8,6 +8,8 @@ use trunkline_rtp::codec::Codec;
 pub(crate) enum Format {
     /// G.711.
     G711(Law),
+    /// G.722.
+    G722,
     /// Opus.
     Opus,
     /// A description of silence (RFC 3389).
@@ -19,6 +21,7 @@ impl Format {
         match codec {
             Codec::Pcma => Self::G711(Law::A),
             Codec::Pcmu => Self::G711(Law::Mu),
+            Codec::G722 => Self::G722,
             Codec::Opus(_) => Self::Opus,
         }
     }
@@ -29,6 +32,7 @@ impl Format {
             Self::G711(Law::Mu) => 1,
             Self::Opus => 2,
             Self::ComfortNoise => 3,
+            Self::G722 => 4,
         }
     }
 
@@ -37,6 +41,7 @@ impl Format {
             0 => Self::G711(Law::A),
             1 => Self::G711(Law::Mu),
             2 => Self::Opus,
+            4 => Self::G722,
             _ => Self::ComfortNoise,
         }
     }
@@ -45,7 +50,8 @@ impl Format {
     /// longer than a packet may be.
     pub(crate) fn samples(self, payload: &[u8]) -> Option<u16> {
         let samples = match self {
-            Self::G711(_) => payload.len(),
+            // An octet each 125 µs.
+            Self::G711(_) | Self::G722 => payload.len(),
             Self::Opus => opus_samples(payload)?,
             Self::ComfortNoise => return (!payload.is_empty()).then_some(0),
         };
@@ -92,9 +98,13 @@ mod tests {
 
     #[test]
     fn tags_name_their_format() {
-        for format in
-            [Format::G711(Law::A), Format::G711(Law::Mu), Format::Opus, Format::ComfortNoise]
-        {
+        for format in [
+            Format::G711(Law::A),
+            Format::G711(Law::Mu),
+            Format::G722,
+            Format::Opus,
+            Format::ComfortNoise,
+        ] {
             assert_eq!(Format::from_tag(format.tag()), format);
         }
     }

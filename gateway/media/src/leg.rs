@@ -141,8 +141,8 @@ impl Leg {
         };
         let joint = Joint::Timeslot(Box::new(line));
         let mut leg = Self::with_joint(id, spec, settings, joint, lease, now);
-        if let Some(decoder) = coders.decoder {
-            leg.tell_timeslot(ToTimeslot::Decoder(decoder));
+        if let Some(decoders) = coders.decoders {
+            leg.tell_timeslot(ToTimeslot::Decoders(decoders));
         }
         leg
     }
@@ -240,8 +240,8 @@ impl Leg {
         around: &mut Surroundings<'_>,
     ) {
         self.recall(around);
-        if let Some(decoder) = coders.decoder {
-            self.tell_timeslot(ToTimeslot::Decoder(decoder));
+        if let Some(decoders) = coders.decoders {
+            self.tell_timeslot(ToTimeslot::Decoders(decoders));
         }
         if let Some(receiving) = &update.receiving {
             self.incoming.accept(receiving);

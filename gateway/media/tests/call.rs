@@ -85,15 +85,18 @@ fn port_exhaustion_is_a_clear_error_and_closing_makes_room() {
 }
 
 #[test]
-fn opus_carries_speech_both_ways_between_linear_and_octet_ends() {
+fn coded_speech_passes_both_ways_between_linear_and_octet_ends() {
     use trunkline_media::{Payload, PayloadFormat, Sending};
     use trunkline_rtp::codec::Codec;
 
-    for (backend, ptime_ms) in backends().into_iter().zip([20, 60]) {
-        let codec = Codec::opus_telephony();
+    let codecs = [(Codec::opus_telephony(), 111), (Codec::G722, 9)];
+    let calls = codecs.into_iter().flat_map(|codec| {
+        backends().into_iter().zip([20, 60]).map(move |(backend, ptime)| (backend, ptime, codec))
+    });
+    for (backend, ptime_ms, (codec, payload_type)) in calls {
         let spec = || RtpLegSpec {
-            sending: Sending { codec, payload_type: 111, telephone_event: None, ptime_ms },
-            receiving: vec![PayloadFormat { payload_type: 111, payload: Payload::Audio(codec) }],
+            sending: Sending { codec, payload_type, telephone_event: None, ptime_ms },
+            receiving: vec![PayloadFormat { payload_type, payload: Payload::Audio(codec) }],
             ..RtpLegSpec::g711(own_address(), None, Law::A)
         };
         let (mut a, mut b) =

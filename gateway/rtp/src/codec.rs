@@ -10,6 +10,8 @@ pub enum Codec {
     Pcmu,
     /// G.711 A-law, payload type 8.
     Pcma,
+    /// G.722 at 64 kbit/s, payload type 9.
+    G722,
     /// Opus with what the *receiver* of the stream asked for (RFC 7587 §6.1).
     Opus(OpusParameters),
 }
@@ -55,10 +57,11 @@ impl Codec {
         })
     }
 
-    /// Rate of the RTP timestamp, Hz. Opus always counts at 48 kHz (RFC 7587 §4.1).
+    /// Rate of the RTP timestamp, Hz. Opus always counts at 48 kHz (RFC 7587 §4.1), G.722 at 8 kHz
+    /// although it samples at 16 (RFC 3551 §4.5.2).
     pub const fn rtp_clock_hz(&self) -> u32 {
         match self {
-            Self::Pcmu | Self::Pcma => 8_000,
+            Self::Pcmu | Self::Pcma | Self::G722 => 8_000,
             Self::Opus(_) => 48_000,
         }
     }
@@ -73,6 +76,7 @@ impl Codec {
         match self {
             Self::Pcmu => "PCMU",
             Self::Pcma => "PCMA",
+            Self::G722 => "G722",
             Self::Opus(_) => "opus",
         }
     }
@@ -82,6 +86,7 @@ impl Codec {
         match self {
             Self::Pcmu => Some(0),
             Self::Pcma => Some(8),
+            Self::G722 => Some(9),
             Self::Opus(_) => None,
         }
     }
@@ -90,7 +95,10 @@ impl Codec {
     pub const fn same_encoding(&self, other: &Self) -> bool {
         matches!(
             (self, other),
-            (Self::Pcmu, Self::Pcmu) | (Self::Pcma, Self::Pcma) | (Self::Opus(_), Self::Opus(_))
+            (Self::Pcmu, Self::Pcmu)
+                | (Self::Pcma, Self::Pcma)
+                | (Self::G722, Self::G722)
+                | (Self::Opus(_), Self::Opus(_))
         )
     }
 }
@@ -110,6 +118,8 @@ impl std::str::FromStr for Codec {
             Ok(Self::Pcmu)
         } else if text.eq_ignore_ascii_case("PCMA") {
             Ok(Self::Pcma)
+        } else if text.eq_ignore_ascii_case("G722") {
+            Ok(Self::G722)
         } else if text.eq_ignore_ascii_case("opus") {
             Ok(Self::opus_telephony())
         } else {
@@ -125,12 +135,14 @@ mod tests {
     #[test]
     fn timestamp_steps_follow_the_rtp_clock_not_the_sampling_rate() {
         assert_eq!(Codec::Pcma.timestamp_step(20), 160);
+        assert_eq!(Codec::G722.timestamp_step(20), 160);
         assert_eq!(Codec::opus_telephony().timestamp_step(20), 960);
     }
 
     #[test]
     fn codec_names_are_read_in_any_case_and_unknown_ones_are_named() {
         assert_eq!("pcma".parse(), Ok(Codec::Pcma));
+        assert_eq!("g722".parse(), Ok(Codec::G722));
         assert_eq!("OPUS".parse(), Ok(Codec::opus_telephony()));
         let error = "G729".parse::<Codec>().unwrap_err().to_string();
         assert!(error.contains("G729"), "{error}");

@@ -81,7 +81,7 @@ pub fn session_description(bytes: &[u8]) {
     let plain = LocalMedia::new(([192, 0, 2, 1], 20_000).into(), 1);
     let crypto = Crypto::generate(&Suite::ALL, |octets| octets.fill(0x5a));
     let secure = LocalMedia { crypto, ..plain.clone() };
-    let preferences = [Codec::Pcma, Codec::Pcmu, Codec::opus_telephony()];
+    let preferences = [Codec::Pcma, Codec::Pcmu, Codec::G722, Codec::opus_telephony()];
     for local in [plain, secure] {
         if let Ok(offer) = Sdp::parse(bytes)
             && let Ok((ours, _)) = answer(&offer, &local, &preferences)

@@ -2,7 +2,6 @@
 
 use trunkline_dsp::dtmf::{Detector, Event, Generator, Levels};
 use trunkline_dsp::g711::Law;
-use trunkline_dsp::opus::{MAX_SILENCE_OCTETS, OpusEncoder};
 use trunkline_rtp::codec::Codec;
 use trunkline_rtp::packet::HEADER_OCTETS;
 use trunkline_rtp::srtp::MAXIMUM_OVERHEAD_OCTETS;
@@ -11,6 +10,7 @@ use trunkline_rtp::telephone_event::{Digit, DigitSender};
 use super::outgoing::Outgoing;
 use super::{Channel, Joint, Leg, Surroundings};
 use crate::bridge::TimeslotBridge;
+use crate::coders::Encoder;
 use crate::event::MediaEventKind;
 use crate::packet_io::PacketIo;
 use crate::spec::{RtpLegSpec, Sending};
@@ -35,7 +35,7 @@ pub(super) struct FromLine {
     /// Digits as tones, for a side that takes no telephone-event.
     tones: Generator,
     detector: Option<Box<Detector>>,
-    opus: Option<Box<OpusEncoder>>,
+    encoder: Option<Encoder>,
     block: Box<Block>,
 }
 
@@ -57,13 +57,13 @@ enum Form {
 }
 
 impl FromLine {
-    pub(super) fn new(spec: &RtpLegSpec, opus: Option<Box<OpusEncoder>>) -> Self {
+    pub(super) fn new(spec: &RtpLegSpec, encoder: Option<Encoder>) -> Self {
         Self {
             line_law: spec.line_law,
             digits: DigitSender::new(spec.sending.codec.rtp_clock_hz()),
             tones: Generator::new(Levels::default()),
             detector: spec.detect_digits.then(|| Box::new(Detector::new())),
-            opus,
+            encoder,
             block: Box::new(Block {
                 octets: [0; PACKET_SAMPLES_MAX],
                 linear: [0; PACKET_SAMPLES_MAX],
@@ -72,24 +72,23 @@ impl FromLine {
         }
     }
 
-    /// From `before` on to `sending`; `opus` is an encoder for it, if its codec is Opus.
+    /// From `before` on to `sending`; `encoder` is one for it, if its codec has a state.
     pub(super) fn change(
         &mut self,
         before: &Sending,
         sending: &Sending,
-        opus: Option<Box<OpusEncoder>>,
+        encoder: Option<Encoder>,
     ) {
         if sending.codec.rtp_clock_hz() != before.codec.rtp_clock_hz() {
             self.digits = DigitSender::new(sending.codec.rtp_clock_hz());
         }
-        self.opus = opus;
+        self.encoder = encoder;
     }
 
     /// What share of our packets gets lost, in 1/256: Opus puts in copies accordingly.
     pub(super) fn expect_loss(&mut self, fraction: u8) {
-        if let Some(opus) = &mut self.opus {
-            // Below 100 %: always accepted.
-            let _ = opus.set_expected_loss((u16::from(fraction) * 100 / 256) as u8);
+        if let Some(encoder) = &mut self.encoder {
+            encoder.expect_loss(fraction);
         }
     }
 
@@ -168,12 +167,11 @@ impl FromLine {
         let law = match sending.codec {
             Codec::Pcma => Law::A,
             Codec::Pcmu => Law::Mu,
-            Codec::Opus(parameters) => {
+            Codec::G722 | Codec::Opus(_) => {
                 self.linear(samples, form);
                 let block = &mut *self.block;
                 let payload = &mut block.packet[HEADER_OCTETS..][..PAYLOAD_MAX];
-                let len = self.opus.as_mut()?.encode(&block.linear[..samples], payload).ok()?;
-                return (!parameters.dtx || len > MAX_SILENCE_OCTETS).then_some(len);
+                return self.encoder.as_mut()?.encode(&block.linear[..samples], payload);
             }
         };
         let block = &mut *self.block;

@@ -5,13 +5,13 @@ use std::sync::Arc;
 use trunkline_dsp::comfort_noise::ComfortNoise;
 use trunkline_dsp::concealment::Concealment;
 use trunkline_dsp::g711::Law;
-use trunkline_dsp::opus::OpusDecoder;
 use trunkline_dsp::stretch::{LIKENESS_HEARD, LIKENESS_UNHEARD, PERIOD_MAX, lengthen, shorten};
 use trunkline_rtp::jitter::{PAYLOAD_MAX_OCTETS, Taker, Waiting};
 use trunkline_rtp::playout::{Decision, Playout, PlayoutConfig, PlayoutStatistics};
 
 use super::tones::DigitTones;
 use crate::bridge::{TimeslotBoard, ToTimeslot};
+use crate::coders::Decoders;
 use crate::format::{Format, SAMPLES_MAX};
 
 /// A packet and what may be added to it.
@@ -28,7 +28,7 @@ pub(super) struct Player {
     segment: Box<Segment>,
     payload: Box<[u8; PAYLOAD_MAX_OCTETS]>,
     concealment: Concealment,
-    opus: Option<Box<OpusDecoder>>,
+    decoders: Decoders,
     comfort_noise: ComfortNoise,
     /// The sender has said that it is silent, and how its silence sounds.
     far_end_silent: bool,
@@ -101,7 +101,7 @@ impl Player {
             }),
             payload: Box::new([0; PAYLOAD_MAX_OCTETS]),
             concealment: Concealment::new(),
-            opus: None,
+            decoders: Decoders::default(),
             comfort_noise: ComfortNoise::new(),
             far_end_silent: false,
             tones: DigitTones::new(),
@@ -151,7 +151,7 @@ impl Player {
             match message {
                 ToTimeslot::DigitStarted(digit) => self.tones.started(digit),
                 ToTimeslot::DigitEnded { duration_ms } => self.tones.ended(duration_ms),
-                ToTimeslot::Decoder(decoder) => self.opus = Some(decoder),
+                ToTimeslot::Decoders(decoders) => self.decoders = decoders,
                 ToTimeslot::Hold(on_hold) => self.on_hold = on_hold,
             }
         }
@@ -222,6 +222,12 @@ impl Player {
                 Some(Some(law))
             }
             (Format::Opus, Some(len)) => self.decode_opus(len, samples).then_some(None),
+            (Format::G722, Some(len)) if len == samples => {
+                self.decoders.g722.as_mut().map(|g722| {
+                    g722.decode(&self.payload[..len], &mut self.segment.linear[..len]);
+                    None
+                })
+            }
             _ => None,
         };
         let Some(as_sent) = decoded else {
@@ -259,7 +265,7 @@ impl Player {
     /// False when there is no decoder, or no sense in the packet.
     fn decode_opus(&mut self, len: usize, samples: usize) -> bool {
         let linear = &mut self.segment.linear[..samples];
-        let Some(opus) = &mut self.opus else { return false };
+        let Some(opus) = &mut self.decoders.opus else { return false };
         let Ok(decoded) = opus.decode(&self.payload[..len], linear) else { return false };
         linear[decoded..].fill(0);
         true

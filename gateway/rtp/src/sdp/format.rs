@@ -46,6 +46,7 @@ impl Format {
             (Some(map), _) => Encoding::from_map(map, fmtp),
             (None, 0) => Encoding::Voice(Codec::Pcmu),
             (None, 8) => Encoding::Voice(Codec::Pcma),
+            (None, 9) => Encoding::Voice(Codec::G722),
             (None, COMFORT_NOISE_PAYLOAD_TYPE) => Encoding::ComfortNoise,
             (None, _) => Encoding::Other { name: String::new() },
         };
@@ -107,6 +108,8 @@ impl Encoding {
             Self::Voice(Codec::Pcmu)
         } else if is("PCMA", 8_000) && channels == "1" {
             Self::Voice(Codec::Pcma)
+        } else if is("G722", 8_000) && channels == "1" {
+            Self::Voice(Codec::G722)
         } else if is("opus", 48_000) {
             Self::Voice(Codec::Opus(opus_parameters(fmtp)))
         } else if map.encoding_name.eq_ignore_ascii_case("telephone-event")

@@ -373,11 +373,11 @@ fn pick_events(formats: &[Format], codec: &Codec) -> Option<(u8, u32)> {
     events(codec.rtp_clock_hz()).or_else(|| events(8_000))
 }
 
-/// Opus has its own; comfort noise packets go with G.711 only.
+/// Opus has its own; comfort noise packets go with codecs on their clock (RFC 3389 §1).
 fn pick_comfort_noise(formats: &[Format], codec: &Codec) -> Option<u8> {
-    let is_g711 = codec.rtp_clock_hz() == 8_000;
+    let has_none = codec.rtp_clock_hz() == 8_000;
     let noise = formats.iter().find(|format| format.encoding == Encoding::ComfortNoise);
-    noise.filter(|_| is_g711).map(|format| format.payload_type)
+    noise.filter(|_| has_none).map(|format| format.payload_type)
 }
 
 /// The other side's wish, else ours, within its `maxptime` and what the codec can do: tens of
@@ -387,7 +387,7 @@ fn pick_ptime(ours_ms: u16, theirs: &Audio, codec: &Codec) -> u16 {
     let wanted_ms = theirs.ptime_ms.unwrap_or(ours_ms).min(longest_ms);
     let steps: &[u16] = match codec {
         Codec::Opus(_) => &[60, 40, 20],
-        Codec::Pcmu | Codec::Pcma => &[60, 50, 40, 30, 20],
+        Codec::Pcmu | Codec::Pcma | Codec::G722 => &[60, 50, 40, 30, 20],
     };
     steps.iter().copied().find(|step| *step <= wanted_ms).unwrap_or(10)
 }

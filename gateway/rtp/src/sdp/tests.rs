@@ -30,8 +30,8 @@ fn local_two() -> LocalMedia {
     LocalMedia::new(at("192.0.2.20:30000"), 88)
 }
 
-fn all_codecs() -> [Codec; 3] {
-    [Codec::Pcma, Codec::Pcmu, Codec::opus_telephony()]
+fn all_codecs() -> [Codec; 4] {
+    [Codec::Pcma, Codec::Pcmu, Codec::G722, Codec::opus_telephony()]
 }
 
 /// As the other side sees it: through text.
@@ -142,6 +142,24 @@ fn answer_with_other_numbers_is_sent_to_under_its_own_and_received_under_ours() 
     let numbers: Vec<u8> = agreed.receivable.iter().map(|(number, _)| *number).collect();
     assert_eq!(numbers, [111, 8]);
     assert_eq!((agreed.telephone_event, agreed.receive_telephone_event), (Some(97), Some(101)));
+}
+
+#[test]
+fn g722_is_known_by_its_number_and_by_its_name_with_the_clock_that_it_has_in_rtp() {
+    for (numbers, map) in [("9 13", ""), ("98 13", "a=rtpmap:98 G722/8000\r\n")] {
+        let offer = parse(&format!(
+            "v=0\r\no=- 1 1 IN IP4 192.0.2.20\r\ns=-\r\nc=IN IP4 192.0.2.20\r\nt=0 0\r\n\
+             m=audio 30000 RTP/AVP {numbers}\r\n{map}a=ptime:30\r\n",
+        ));
+        let side = LocalMedia { comfort_noise: true, ..local() };
+        let (sdp, agreed) = answer(&offer, &side, &all_codecs()).unwrap();
+        assert_eq!((agreed.codec, agreed.ptime_ms), (Codec::G722, 30));
+        assert_eq!(agreed.comfort_noise, Some(13));
+        assert!(sdp.to_string().contains(" G722/8000\r\n"), "{sdp}");
+    }
+    let wide = "v=0\r\no=- 1 1 IN IP4 192.0.2.20\r\ns=-\r\nc=IN IP4 192.0.2.20\r\nt=0 0\r\n\
+        m=audio 30000 RTP/AVP 98\r\na=rtpmap:98 G722/16000\r\n";
+    assert!(answer(&parse(wide), &local(), &all_codecs()).is_err());
 }
 
 #[test]
