@@ -280,7 +280,7 @@ fn refusals_name_their_reason() {
     let text = "v=0\r\no=- 1 1 IN IP4 192.0.2.20\r\ns=-\r\nc=IN IP4 192.0.2.20\r\nt=0 0\r\n";
     let nothing = parse(text);
     assert_eq!(answer(&nothing, &local(), &all_codecs()).unwrap_err(), RtpError::NoAudio);
-    let foreign = parse(&format!("{text}m=audio 4000 RTP/AVP 18 9\r\na=rtpmap:18 G729/8000\r\n"));
+    let foreign = parse(&format!("{text}m=audio 4000 RTP/AVP 18 15\r\na=rtpmap:18 G729/8000\r\n"));
     let error = answer(&foreign, &local(), &all_codecs()).unwrap_err().to_string();
     assert!(error.contains("G729"), "{error}");
     let six = LocalMedia::new(at("[2001:db8::1]:4000"), 1);

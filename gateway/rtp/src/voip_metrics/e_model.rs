@@ -44,11 +44,11 @@ impl Impairment {
         match codec {
             // G.113 Appendix I, table I.4: G.711 with the concealment of its Appendix I.
             Codec::Pcmu | Codec::Pcma => Self { equipment: 0.0, robustness: 25.1 },
-            // Nothing is published for Opus on the narrow-band scale. At telephony's bit rates it is
+            // Nothing is published for Opus and for a G.722 that is heard on the narrow-band scale. At telephony's bit rates it is
             // taken for as good as G.711, and as robust as G.711 with concealment: too little where its
             // FEC repairs a loss. A wideband codec would lie on a scale of its own (G.107.1), but what
             // is rated is heard over a line of 8 kHz.
-            Codec::Opus(_) => Self { equipment: 0.0, robustness: 25.1 },
+            Codec::Opus(_) | Codec::G722 => Self { equipment: 0.0, robustness: 25.1 },
         }
     }
 }
