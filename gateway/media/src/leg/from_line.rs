@@ -73,12 +73,7 @@ impl FromLine {
     }
 
     /// From `before` on to `sending`; `encoder` is one for it, if its codec has a state.
-    pub(super) fn change(
-        &mut self,
-        before: &Sending,
-        sending: &Sending,
-        encoder: Option<Encoder>,
-    ) {
+    pub(super) fn change(&mut self, before: &Sending, sending: &Sending, encoder: Option<Encoder>) {
         if sending.codec.rtp_clock_hz() != before.codec.rtp_clock_hz() {
             self.digits = DigitSender::new(sending.codec.rtp_clock_hz());
         }
