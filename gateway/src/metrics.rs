@@ -3,14 +3,13 @@
 //! The registry is filled at scrape time from the counters that the workers, spans and call
 //! control keep for themselves: nothing is counted twice, and no packet touches a shared counter.
 
-use prometheus::{Encoder, GaugeVec, IntCounterVec, IntGaugeVec, Opts, Registry, TextEncoder};
-
 mod histogram;
 
-use histogram::TickHistogram;
+use prometheus::{Encoder, GaugeVec, IntCounterVec, IntGaugeVec, Opts, Registry, TextEncoder};
 use trunkline_call::congestion::Congestion;
 
 use crate::status::{Status, Ticks, WorkerStatus};
+use histogram::TickHistogram;
 
 /// The metrics page.
 pub fn render(status: &Status) -> String {
