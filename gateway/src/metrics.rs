@@ -5,7 +5,6 @@
 
 mod histogram;
 
-use histogram::TickHistogram;
 use prometheus::core::{Collector, Desc};
 use prometheus::proto::{Bucket, Histogram, LabelPair, Metric, MetricFamily, MetricType};
 use prometheus::{Encoder, GaugeVec, IntCounterVec, IntGaugeVec, Opts, Registry, TextEncoder};
@@ -13,6 +12,7 @@ use trunkline_call::congestion::Congestion;
 
 use crate::status::{Status, Ticks, WorkerStatus};
 use crate::voice_quality::{MOS_BOUNDS, Scores, VoiceQuality};
+use histogram::TickHistogram;
 
 /// The metrics page.
 pub fn render(status: &Status) -> String {
