@@ -12,8 +12,8 @@ use hosts::{DEVICE, FAR, Hosts, NEAR, address};
 use trunkline_dsp::g711::Law;
 use trunkline_media::packet_io::Backend;
 use trunkline_media::{
-    Direction, LegStatistics, Media, MediaConfig, MediaEvent, MediaEventKind, OpenedPair, Payload,
-    PayloadFormat, Remote, RtpLegSpec, RtpLegUpdate, WorkerCounters,
+    Direction, LegStatistics, Media, MediaConfig, MediaEvent, MediaEventKind, OpenedPair,
+    PacketAllowance, Payload, PayloadFormat, Remote, RtpLegSpec, RtpLegUpdate, WorkerCounters,
 };
 use trunkline_rtp::packet::RtpPacket;
 use trunkline_rtp::telephone_event::{Digit, TelephoneEvent};
@@ -46,6 +46,10 @@ struct Heard {
 
 impl Call {
     fn new() -> Option<Self> {
+        Self::with_allowance(None)
+    }
+
+    fn with_allowance(allowance: Option<PacketAllowance>) -> Option<Self> {
         let hosts = Hosts::make()?;
         let media = Media::start(MediaConfig {
             backend: Some(Backend::AfXdp),
@@ -53,6 +57,7 @@ impl Call {
             // A veth sends from its driver only to one that has a program too.
             xdp_mode: Some(Mode::Generic),
             kernel_relay: true,
+            allowance,
             rtp_timeout: Duration::from_millis(400),
             ..common::config(Backend::AfXdp)
         })
@@ -304,4 +309,20 @@ fn the_call_comes_back_when_the_way_is_gone() {
     call.speak(200);
     assert!(call.is_below());
     call.is_one_stream(400);
+}
+
+#[test]
+fn a_source_beyond_its_allowance_is_brought_back_and_held_to_it() {
+    // Two hundred packets a second for 20 ms ones, and half a second's worth of them at once.
+    let allowance = PacketAllowance { times: 4, burst: Duration::from_millis(500) };
+    let Some(mut call) = Call::with_allowance(Some(allowance)) else { return };
+    call.speak(50);
+    wait("the kernel's turn", || {
+        call.speak(1);
+        call.is_below() || call.total().dropped_rate > 0
+    });
+    call.speak(1000);
+    let total = call.total();
+    assert_eq!(total.streams_given_below, total.streams_recalled, "{total:?}");
+    assert!(total.dropped_rate > 300, "{total:?}");
 }

@@ -53,6 +53,16 @@ impl Allowances {
         self.bucket(channel).spend(now);
     }
 
+    /// So many packets of the source have come where nobody looked; whether the next is one too many.
+    pub(super) fn spend_unseen(&mut self, packets: u64, now: Instant) -> bool {
+        let Some(policy) = self.policy else { return false };
+        let packets = u32::try_from(packets).unwrap_or(u32::MAX);
+        // They have passed; what comes next is not made to pay for more than a burst.
+        let paid_until = self.rtp.paid_until.max(now) + self.rtp.time.saturating_mul(packets);
+        self.rtp.paid_until = paid_until.min(now + policy.burst);
+        self.rtp.is_spent(policy.burst, now)
+    }
+
     /// Packets that were one too many.
     pub(super) fn over(&self) -> u64 {
         self.over

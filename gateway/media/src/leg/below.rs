@@ -165,6 +165,10 @@ impl Leg {
             around.counters.packets_received += news.packets;
             around.counters.octets_received += news.octets;
             around.counters.packets_relayed_below += news.packets;
+            // The kernel keeps to no allowance: a source that sends beyond it is looked at by us.
+            if self.allowances.spend_unseen(news.packets, around.now) {
+                self.recall_what_comes(around);
+            }
         }
     }
 
