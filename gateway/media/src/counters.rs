@@ -121,8 +121,10 @@ counters! {
     dropped_on_hold,
     /// Dropped: the other leg of the pair is closed, or its side has no address yet.
     dropped_nowhere,
-    /// Dropped: the other leg of the pair speaks another codec, or its side takes no such payload.
+    /// Dropped: the side of the other leg of the pair takes no such payload.
     dropped_untranslated,
+    /// Dropped: more packets to be transcoded came in a tick than a call can have.
+    dropped_overrun,
     /// Dropped: an SRTP or SRTCP packet with a wrong tag: another key, or changed on the way.
     dropped_authentication,
     /// Dropped: an SRTP or SRTCP packet that came before, or is too old to tell.

@@ -88,16 +88,6 @@ pub enum MediaError {
     /// The leg's description contradicts itself.
     #[error("leg description: {0}")]
     Spec(&'static str),
-    /// The two sides of a pair do not speak the same codec, and a pair does not translate.
-    #[error(
-        "legs cannot be paired: {receiving} is taken from one side, {sending} sent to the other"
-    )]
-    CodecsDiffer {
-        /// What is accepted from one side.
-        receiving: &'static str,
-        /// What is sent to the other.
-        sending: &'static str,
-    },
     /// A leg of a pair only passes on what the other side sends.
     #[error("leg {0} is one of a pair: it sends no digits of its own")]
     Paired(LegId),

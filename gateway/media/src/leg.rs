@@ -8,10 +8,12 @@ mod outgoing;
 mod relay;
 mod reports;
 mod srtp;
+mod translate;
 mod voice;
 
 pub(crate) use relay::Passed;
 pub(crate) use srtp::Readied;
+pub(crate) use translate::Translation;
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
@@ -193,9 +195,9 @@ impl Leg {
         }
     }
 
-    /// Whether a line brings it something in every tick.
-    pub(crate) fn has_line(&self) -> bool {
-        matches!(self.joint, Joint::Timeslot(_))
+    /// Whether there may be something to do in every tick: a line brings it, or a transcoder.
+    pub(crate) fn works_in_each_tick(&self) -> bool {
+        matches!(self.joint, Joint::Timeslot(_)) || self.translates()
     }
 
     /// A datagram has come; what it gives the other leg of a pair, if it gives anything.
@@ -219,6 +221,7 @@ impl Leg {
     /// The worker's tick: what the line has brought goes out, and what is due is done.
     pub(crate) fn tick(&mut self, io: &mut dyn PacketIo, around: &mut Surroundings<'_>) {
         self.send_from_line(io, around);
+        self.send_transcoded(io, around);
         self.look_below(around);
         self.watch_digits(around);
         self.watch_timeout(around);

@@ -24,9 +24,11 @@ mod load;
 mod media;
 mod memory;
 pub mod packet_io;
+mod pairs;
 mod ports;
 mod spec;
 mod timeslot;
+pub mod transcode;
 mod worker;
 
 pub use config::{MediaConfig, PacketAllowance};

@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, mpsc as handshake};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc as handshake};
 use std::thread::JoinHandle;
 use std::time::Instant;
 
@@ -15,11 +15,12 @@ use crate::config::MediaConfig;
 use crate::counters::{MediaCounters, WorkerLoad};
 use crate::error::MediaError;
 use crate::event::{LegId, MediaEvent};
-use crate::leg::{Events, Leg, LegSettings, Readied};
+use crate::leg::{Events, Leg, LegSettings, Readied, Translation};
 use crate::load::{self, Candidate, Full, Limits};
 use crate::packet_io::{Backend, Host, Opening, choose};
+use crate::pairs::{Consequences, Pairs, Terms};
 use crate::ports::{PortPair, PortRange};
-use crate::spec::{RtpLegSpec, RtpLegUpdate, check_pair, check_receiving, check_sending};
+use crate::spec::{RtpLegSpec, RtpLegUpdate, check_receiving, check_sending};
 use crate::timeslot::TimeslotEnd;
 use crate::worker::{COMMANDS, Command, Link, Newcomer, Worker, WorkerSettings, available_cores};
 
@@ -38,6 +39,7 @@ pub struct Media {
     ports: Arc<PortRange>,
     serial: AtomicU64,
     events: Mutex<Option<mpsc::Receiver<MediaEvent>>>,
+    pairs: Mutex<Pairs>,
 }
 
 #[derive(Debug)]
@@ -115,6 +117,7 @@ impl Media {
             ports: Arc::new(PortRange::new(config.rtp_ports.clone())),
             serial: AtomicU64::new(1),
             events: Mutex::new(Some(receiver)),
+            pairs: Mutex::default(),
             config,
         };
         for (number, (core, opening)) in cores.into_iter().zip(openings).enumerate() {
@@ -140,19 +143,19 @@ impl Media {
         opened
     }
 
-    /// Opens two legs on the same worker whose media go to one another: a packet is changed in
-    /// place and sent on as soon as it is looked at, without jitter buffer or coder. `line_law` and
-    /// `detect_digits` mean nothing to them. Each is updated and closed by its own name; when one
+    /// Opens two legs on the same worker whose media go to one another, without jitter buffer: a
+    /// packet is changed in place and sent on as soon as it is looked at, or transcoded and sent in
+    /// the same tick where the sides do not speak the same codec ([`crate::transcode`]). `line_law`
+    /// and `detect_digits` mean nothing to them. Each is updated and closed by its own name; when one
     /// is closed the other stays, and what comes to it is dropped and counted.
     ///
     /// # Errors
-    /// A description that contradicts itself, sides that do not speak the same codec, no port pair
-    /// or no room left, or workers that have no time for them.
+    /// A description that contradicts itself, a codec that cannot be set up, no port pair or no room
+    /// left, or workers that have no time for them.
     pub fn open_pair(&self, a: RtpLegSpec, b: RtpLegSpec) -> Result<OpenedPair, MediaError> {
         self.free_released();
         check(&a)?;
         check(&b)?;
-        check_pair(&a, &b)?;
         let number = self.reserve(2)?;
         let opened = self.hand_over_pair(number, &a, &b);
         if opened.is_err() {
@@ -161,11 +164,12 @@ impl Media {
         opened
     }
 
-    /// Changes what is agreed on: address, codec, hold. While the legs of a pair do not speak the
-    /// same codec, what cannot be passed on is dropped and counted.
+    /// Changes what is agreed on: address, codec, hold. The legs of a pair begin and end to
+    /// transcode as it takes.
     ///
     /// # Errors
-    /// A description that contradicts itself, or a worker with too many commands waiting.
+    /// A description that contradicts itself, a codec that cannot be set up, or a worker with too
+    /// many commands waiting.
     pub fn update(&self, leg: LegId, update: RtpLegUpdate) -> Result<(), MediaError> {
         if let Some(sending) = &update.sending {
             check_sending(sending)?;
@@ -178,8 +182,15 @@ impl Media {
             false => Coders::new(update.sending.as_ref(), update.receiving.as_deref())?,
         };
         let protection = update.protection.as_ref().map(Readied::new).transpose()?;
+        // Until the command is given: updates of both legs reach the worker in the order in which they
+        // are taken note of.
+        let mut pairs = self.pairs();
+        let Consequences { own, mates, terms } = pairs.consequences(leg, &update)?;
         let update = Box::new(update);
-        self.command(leg, Command::Update { id: leg, update, coders, protection })
+        let transcoding = Box::new((own, mates));
+        self.command(leg, Command::Update { id: leg, update, coders, transcoding, protection })?;
+        pairs.updated(leg, terms);
+        Ok(())
     }
 
     /// Sends a digit to the RTP side: as RFC 4733 event if that was agreed on, else as a tone.
@@ -343,17 +354,23 @@ impl Media {
         a: &RtpLegSpec,
         b: &RtpLegSpec,
     ) -> Result<OpenedPair, MediaError> {
-        let open = |spec: &RtpLegSpec| {
+        let (of_a, of_b) = (Terms::of(a), Terms::of(b));
+        let transcoders = (of_a.transcoder_from(&of_b)?, of_b.transcoder_from(&of_a)?);
+        let open = |spec: &RtpLegSpec, transcoder| {
             let protection = Readied::new(&spec.protection)?;
             let (PortPair { rtp, rtcp, lease }, local) = self.bind(spec)?;
             let id = self.name(number, true);
             let mut leg = Leg::paired(id, spec, self.leg_settings(), lease, Instant::now());
             leg.protect(protection);
+            leg.translate(Translation::Other(transcoder));
             let end = OpenedEnd { leg: id, local };
             Ok::<_, MediaError>((end, Newcomer { leg: Box::new(leg), rtp, rtcp }))
         };
-        let ((a, leg_a), (b, leg_b)) = (open(a)?, open(b)?);
-        self.command(a.leg, Command::OpenPair(leg_a, leg_b))?;
+        let ((a, leg_a), (b, leg_b)) = (open(a, transcoders.0)?, open(b, transcoders.1)?);
+        self.pairs().joined((a.leg, of_a), (b.leg, of_b));
+        self.command(a.leg, Command::OpenPair(leg_a, leg_b)).inspect_err(|_| {
+            [a, b].iter().for_each(|end| self.pairs().parted(end.leg));
+        })?;
         Ok(OpenedPair { a, b })
     }
 
@@ -388,8 +405,16 @@ impl Media {
     /// Frees what the workers have let go of.
     fn free_released(&self) {
         for worker in &self.workers {
-            while worker.link.released.pop().is_some() {}
+            while let Some(leg) = worker.link.released.pop() {
+                if leg.id.paired {
+                    self.pairs().parted(leg.id);
+                }
+            }
         }
+    }
+
+    fn pairs(&self) -> MutexGuard<'_, Pairs> {
+        self.pairs.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

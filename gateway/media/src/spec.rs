@@ -242,27 +242,3 @@ pub(crate) fn check_receiving(receiving: &[PayloadFormat]) -> Result<(), MediaEr
     }
     Ok(())
 }
-
-/// A pair passes packets on as they are: what one side sends the other must take.
-pub(crate) fn check_pair(a: &RtpLegSpec, b: &RtpLegSpec) -> Result<(), MediaError> {
-    for (from, to) in [(a, b), (b, a)] {
-        let sending = to.sending.codec;
-        let audio = || {
-            from.receiving.iter().filter_map(|format| match format.payload {
-                Payload::Audio(codec) => Some(codec),
-                _ => None,
-            })
-        };
-        if !audio().any(|codec| codec.same_encoding(&sending)) {
-            let receiving = audio().next().map_or("nothing", |codec| codec.encoding_name());
-            return Err(MediaError::CodecsDiffer { receiving, sending: sending.encoding_name() });
-        }
-        if !from.sending.codec.same_encoding(&sending) {
-            return Err(MediaError::CodecsDiffer {
-                receiving: from.sending.codec.encoding_name(),
-                sending: sending.encoding_name(),
-            });
-        }
-    }
-    Ok(())
-}

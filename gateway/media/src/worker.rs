@@ -20,7 +20,7 @@ use crate::coders::Coders;
 use crate::counters::{Board, WorkerCounters};
 use crate::error::MediaError;
 use crate::event::{LegId, MediaEventKind};
-use crate::leg::{Channel, Events, Leg, Ports, Readied, Surroundings};
+use crate::leg::{Channel, Events, Leg, Ports, Readied, Surroundings, Translation};
 use crate::load::{Gate, Load};
 use crate::packet_io::{Datagram, Opening, PacketIo, PortIndex, Verdict};
 use crate::spec::RtpLegUpdate;
@@ -34,9 +34,22 @@ pub(crate) const COMMANDS: usize = 1024;
 pub(crate) enum Command {
     Open(Newcomer),
     OpenPair(Newcomer, Newcomer),
-    Update { id: LegId, update: Box<RtpLegUpdate>, coders: Coders, protection: Option<Readied> },
-    Digit { id: LegId, digit: Digit, duration_ms: u32 },
-    Close { id: LegId },
+    Update {
+        id: LegId,
+        update: Box<RtpLegUpdate>,
+        coders: Coders,
+        /// Of what the leg sends, and of what the other leg of the pair does.
+        transcoding: Box<(Translation, Translation)>,
+        protection: Option<Readied>,
+    },
+    Digit {
+        id: LegId,
+        digit: Digit,
+        duration_ms: u32,
+    },
+    Close {
+        id: LegId,
+    },
 }
 
 /// A leg that comes to its worker, with its sockets.
@@ -90,7 +103,7 @@ pub(crate) struct WorkerSettings {
 enum Turn {
     /// No leg is in this place.
     Never,
-    /// Its line brings something in each.
+    /// There may be something to do in each: a line brings it, or a transcoder.
     EachTick,
     /// Only time passes for it: packets come to it by themselves.
     NowAndThen,
@@ -294,13 +307,21 @@ impl Worker {
                 self.open(newcomer, now);
             }
             Command::OpenPair(a, b) => self.open_pair(a, b, now),
-            Command::Update { id, update, coders, protection } => {
+            Command::Update { id, update, coders, transcoding, protection } => {
                 let Self { legs, by_serial, events, counters, .. } = self;
-                if let Some(leg) = by_serial.get(&id.serial).and_then(|index| legs.get_mut(*index))
-                {
-                    protection.into_iter().for_each(|protection| leg.protect(protection));
-                    leg.update(*update, coders, &mut Surroundings { now, counters, events });
+                let Some(index) = by_serial.get(&id.serial).copied() else { return };
+                let Some(leg) = legs.get_mut(index) else { return };
+                protection.into_iter().for_each(|protection| leg.protect(protection));
+                leg.update(*update, coders, &mut Surroundings { now, counters, events });
+                let (own, mates) = *transcoding;
+                leg.translate(own);
+                if let Some(mate) = leg.mate() {
+                    if let Some(leg) = legs.get_mut(mate) {
+                        leg.translate(mates);
+                    }
+                    self.plan_turns(mate);
                 }
+                self.plan_turns(index);
             }
             Command::Digit { id, digit, duration_ms } => {
                 let index = self.by_serial.get(&id.serial);
@@ -336,11 +357,8 @@ impl Worker {
             self.own(ports.rtcp, Some((index, Channel::Rtcp)));
         }
         self.by_serial.insert(leg.id.serial, index);
-        if self.turns.len() <= index {
-            self.turns.resize(index + 1, Turn::Never);
-        }
-        self.turns[index] = if leg.has_line() { Turn::EachTick } else { Turn::NowAndThen };
         self.legs.insert(leg);
+        self.plan_turns(index);
         if ports.is_none() {
             // The kernel takes no more sockets: the leg fails at once, with its events.
             self.failed.push(index);
@@ -348,6 +366,18 @@ impl Worker {
             return None;
         }
         Some(index)
+    }
+
+    /// Decides which ticks concern a leg.
+    fn plan_turns(&mut self, index: usize) {
+        if self.turns.len() <= index {
+            self.turns.resize(index + 1, Turn::Never);
+        }
+        self.turns[index] = match self.legs.get(index) {
+            Some(leg) if leg.works_in_each_tick() => Turn::EachTick,
+            Some(_) => Turn::NowAndThen,
+            None => Turn::Never,
+        };
     }
 
     fn open_ports(&mut self, rtp: UdpSocket, rtcp: UdpSocket) -> Option<Ports> {

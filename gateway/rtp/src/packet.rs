@@ -178,6 +178,11 @@ impl<'a> RtpPacket<'a> {
             payload: rest,
         })
     }
+
+    /// Where the payload begins in the datagram.
+    pub fn payload_at(&self) -> usize {
+        HEADER_OCTETS + self.csrc.len() + self.extension.map_or(0, |it| 4 + it.data.len())
+    }
 }
 
 /// Whether a datagram on a port shared by RTP and RTCP is RTCP (RFC 5761 §4).

@@ -77,7 +77,8 @@ impl Leg {
             return None;
         }
         let Joint::Pair(out) = &mate.joint else { return None };
-        let (ssrc, sequence_offset, timestamp_offset) = out.numbering()?;
+        let numbering = out.numbering().filter(|_| out.is_untouched);
+        let (ssrc, sequence_offset, timestamp_offset) = numbering?;
         let codec = mate.outgoing.sending.codec;
         Some(Stream {
             port: self.ports.rtp,

@@ -360,6 +360,7 @@ impl Leg {
             mate,
             header,
             payload,
+            payload_at: packet.payload_at(),
             payload_octets: packet.payload.len(),
             restarted,
             on_hold: !self.direction.receive,

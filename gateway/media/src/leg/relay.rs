@@ -6,15 +6,17 @@
 //! the other leg is moved into that numbering by two offsets, which are found anew when the speaker
 //! changes.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use trunkline_rtp::packet::{RtpHeader, SequenceNumber, Timestamp};
 
 use super::below::Below;
 use super::outgoing::Outgoing;
+use super::translate::Way;
 use super::{Channel, Joint, Leg, Surroundings};
 use crate::packet_io::{Datagram, Verdict};
 use crate::spec::{Payload, Sending};
+use crate::transcode::{Transcoder, steps};
 
 /// How far back a packet can be and still have a number: more than reception lets pass as
 /// reordered (RFC 3550 A.1: 100).
@@ -34,6 +36,8 @@ pub(crate) struct Passed {
     pub(crate) mate: usize,
     pub(super) header: RtpHeader,
     pub(super) payload: Payload,
+    /// Where the payload lies in the datagram.
+    pub(super) payload_at: usize,
     pub(super) payload_octets: usize,
     /// The sender began a new numbering under the same name.
     pub(super) restarted: bool,
@@ -49,7 +53,11 @@ pub(super) struct Pair {
     /// Timestamp steps between two packets of speech, once seen.
     pace: Option<u32>,
     /// When the packet came whose timestamp is the newest.
-    newest_at: Instant,
+    pub(super) newest_at: Instant,
+    /// What makes another codec's packets of what cannot pass as it is, if anything comes so.
+    pub(super) transcoder: Option<Box<Transcoder>>,
+    /// The newest packet of speech passed as it was.
+    pub(super) is_untouched: bool,
     /// Packets of nothing but speech that have come to this leg in a row.
     pub(super) steady: u16,
     /// The stream that comes to this leg, while it is relayed below.
@@ -78,6 +86,8 @@ impl Pair {
             anchor: None,
             pace: None,
             newest_at: now,
+            transcoder: None,
+            is_untouched: false,
             steady: 0,
             comes_below: None,
             goes_below: None,
@@ -145,6 +155,20 @@ impl Pair {
                 && !passed.restarted
                 && span.contains(&sequence.since(anchor.newest).into())
         })
+    }
+
+    /// The speaker goes on another way.
+    pub(super) fn forget_anchor(&mut self) {
+        self.anchor = None;
+        self.is_untouched = false;
+    }
+
+    /// A speaker who came another way goes on here, with so much added to his timestamps.
+    pub(super) fn take_over(&mut self, outgoing: &Outgoing, header: &RtpHeader, offset: u32) {
+        self.anchor = Some(Anchor {
+            timestamp_offset: offset,
+            ..Anchor::new(outgoing, header, outgoing.timestamp)
+        });
     }
 
     /// A packet does not go out: our numbers close up behind it, so that nobody misses it.
@@ -225,7 +249,14 @@ impl Pair {
         outgoing.marker = true;
         outgoing.timestamp = timestamp;
         self.newest_at = now;
-        Anchor {
+        Anchor::new(outgoing, header, timestamp)
+    }
+}
+
+impl Anchor {
+    /// The packet with this header becomes our next, with this timestamp.
+    fn new(outgoing: &Outgoing, header: &RtpHeader, timestamp: Timestamp) -> Self {
+        Self {
             ssrc: header.ssrc,
             first: header.sequence,
             newest: SequenceNumber(header.sequence.0.wrapping_sub(1)),
@@ -268,12 +299,12 @@ impl Leg {
     ) -> Verdict {
         self.look_what_went(around);
         let destination = self.destination();
-        let payload_type = self.payload_type_of(passed.payload);
+        let passage = self.passage_of(passed.payload);
         let Joint::Pair(pair) = &mut self.joint else { return Verdict::Consumed };
         let outgoing = &mut self.outgoing;
         let counters = &mut *around.counters;
-        let (to, payload_type) = match (destination, payload_type) {
-            (Some(to), Some(payload_type)) if !passed.on_hold => (to, payload_type),
+        let (to, (way, payload_type)) = match (destination, passage) {
+            (Some(to), Some(passage)) if !passed.on_hold => (to, passage),
             (destination, _) => {
                 let dropped = match destination {
                     _ if passed.on_hold || !self.direction.send => &mut counters.dropped_on_hold,
@@ -282,20 +313,33 @@ impl Leg {
                 };
                 *dropped += 1;
                 pair.hold_back(outgoing, passed);
+                pair.pass_by(outgoing, passed, false);
                 return Verdict::Consumed;
             }
         };
+        if way == Way::Transcoder {
+            self.take_in(passed, datagram, around);
+            return Verdict::Consumed;
+        }
+        let is_speech = matches!(passed.payload, Payload::Audio(_));
+        if is_speech {
+            pair.pass_by(outgoing, passed, true);
+            pair.is_untouched = way == Way::Untouched;
+        }
         let Some((sequence, timestamp)) = pair.number(outgoing, passed, around.now) else {
             around.counters.dropped_late += 1;
             return Verdict::Consumed;
         };
         // An event's marker is its own; the beginning of speech waits for speech.
-        let begins =
-            matches!(passed.payload, Payload::Audio(_)) && std::mem::take(&mut outgoing.marker);
+        let begins = is_speech && std::mem::take(&mut outgoing.marker);
         let header =
             outgoing.header(passed.header.marker || begins, payload_type, sequence, timestamp);
         if header.rewrite(datagram).is_err() {
             return Verdict::Consumed;
+        }
+        if let Way::Law(from, to) = way {
+            let payload = passed.payload_at..passed.payload_at + passed.payload_octets;
+            from.convert_block(datagram.get_mut(payload).unwrap_or_default(), to);
         }
         let (octets, room) = (datagram.len(), datagram.with_room());
         let protected = self.srtp.protect(Channel::Rtp, room, octets, around.counters);
@@ -306,27 +350,19 @@ impl Leg {
         Verdict::Forward { port: self.ports.rtp, to, len }
     }
 
-    /// The payload type by which our side takes a payload, if it does.
-    fn payload_type_of(&self, payload: Payload) -> Option<u8> {
+    /// How a payload passes to our side, and by which payload type; none if it cannot.
+    fn passage_of(&self, payload: Payload) -> Option<(Way, u8)> {
         let sending = &self.outgoing.sending;
-        match payload {
-            Payload::Audio(codec) => {
-                codec.same_encoding(&sending.codec).then_some(sending.payload_type)
-            }
-            Payload::TelephoneEvent { clock_hz } => {
-                sending.telephone_event.filter(|_| clock_hz == sending.codec.rtp_clock_hz())
-            }
+        let Joint::Pair(pair) = &self.joint else { return None };
+        let way = pair.way(payload, sending)?;
+        let payload_type = match payload {
+            Payload::Audio(_) => Some(sending.payload_type),
+            Payload::TelephoneEvent { .. } => sending.telephone_event,
             // RFC 3389 §4: agreed on for both ways at once.
             Payload::ComfortNoise => self.incoming.comfort_noise(),
-        }
+        };
+        Some((way, payload_type?))
     }
-}
-
-/// Timestamp steps from `then` to `now`.
-fn steps(then: Instant, now: Instant, clock_hz: u32) -> u32 {
-    // A day of silence is as good as any longer one.
-    let span = now.saturating_duration_since(then).min(Duration::from_secs(86_400));
-    (span.as_micros() * u128::from(clock_hz) / 1_000_000) as u32
 }
 
 #[cfg(test)]

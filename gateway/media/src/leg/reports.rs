@@ -241,8 +241,13 @@ impl Leg {
     fn heard_of(&mut self, block: &ReportBlock) {
         if block.ssrc == self.outgoing.ssrc() {
             self.reports.remote = Some(*block);
-            if let Joint::Timeslot(line) = &mut self.joint {
-                line.voice.expect_loss(block.fraction_lost);
+            match &mut self.joint {
+                Joint::Timeslot(line) => line.voice.expect_loss(block.fraction_lost),
+                Joint::Pair(pair) => {
+                    if let Some(transcoder) = &mut pair.transcoder {
+                        transcoder.expect_loss(block.fraction_lost);
+                    }
+                }
             }
             self.reports.remote_clock_hz = self.outgoing.clock_hz();
             if let Some(trip) = round_trip(block, ntp_now()) {

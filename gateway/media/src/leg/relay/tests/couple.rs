@@ -2,6 +2,7 @@
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::mpsc;
 use trunkline_dsp::g711::Law;
@@ -14,8 +15,9 @@ use crate::coders::Coders;
 use crate::counters::WorkerCounters;
 use crate::event::{LegId, MediaEvent};
 use crate::leg::tests::{FAR, Paper, all_formats};
-use crate::leg::{Channel, Events, LegSettings, Ports};
+use crate::leg::{Channel, Events, LegSettings, Ports, Translation};
 use crate::packet_io::PortIndex;
+use crate::pairs::{Consequences, Pairs, Terms};
 use crate::ports::PortRange;
 use crate::spec::{Direction, PayloadFormat, Remote, RtpLegSpec, RtpLegUpdate};
 
@@ -35,6 +37,7 @@ pub(super) struct Couple {
     pub(super) events: Events,
     pub(super) reported: mpsc::Receiver<MediaEvent>,
     pub(super) now: Instant,
+    pairs: Pairs,
 }
 
 impl Couple {
@@ -48,17 +51,23 @@ impl Couple {
             rtp_timeout: Duration::ZERO,
             rtcp_interval: Duration::from_secs(5),
         };
-        let leg = |place: usize, spec: &RtpLegSpec| {
+        let leg = |place: usize, spec: &RtpLegSpec, other: &RtpLegSpec| {
             let lease = ports.bind(Ipv4Addr::LOCALHOST.into(), 0).unwrap().lease;
             let id = LegId { worker: 0, serial: place as u64, paired: true };
             let mut leg = Leg::paired(id, spec, settings, lease, now);
             let port = PortIndex(2 * place as u32);
             leg.ports = Ports { rtp: port, rtcp: PortIndex(port.0 + 1) };
             leg.set_mate(Some(1 - place));
+            let transcoder = Terms::of(spec).transcoder_from(&Terms::of(other)).unwrap();
+            leg.translate(Translation::Other(transcoder));
             leg
         };
+        let legs = [leg(A, a, b), leg(B, b, a)];
+        let mut pairs = Pairs::default();
+        pairs.joined((legs[A].id, Terms::of(a)), (legs[B].id, Terms::of(b)));
         Self {
-            legs: [leg(A, a), leg(B, b)],
+            legs,
+            pairs,
             io: Paper::default(),
             counters: WorkerCounters::default(),
             events: Events::new(sender, 4),
@@ -116,6 +125,14 @@ impl Couple {
         }
     }
 
+    /// What has gone out through the transcoder to a far end since the last time.
+    pub(super) fn transcoded(&mut self, far: SocketAddr) -> Vec<Sent> {
+        let rtp = |(_, to, bytes): &mut (PortIndex, SocketAddr, Vec<u8>)| {
+            *to == far && !trunkline_rtp::packet::is_rtcp(bytes)
+        };
+        self.io.0.extract_if(.., rtp).map(|(.., bytes)| Sent(bytes)).collect()
+    }
+
     /// The next packet of a speaker comes to leg A, 20 ms after the one before.
     pub(super) fn speak(&mut self, speaker: &mut Speaker) -> Option<Sent> {
         let packet = speaker.packet();
@@ -134,9 +151,14 @@ impl Couple {
     }
 
     pub(super) fn update(&mut self, leg: usize, update: RtpLegUpdate) {
-        let Self { counters, events, now, .. } = self;
+        let Self { counters, events, now, pairs, legs, .. } = self;
         let mut around = Surroundings { now: *now, counters, events };
-        self.legs[leg].update(update, Coders::default(), &mut around);
+        let id = legs[leg].id;
+        let Consequences { own, mates, terms } = pairs.consequences(id, &update).unwrap();
+        pairs.updated(id, terms);
+        legs[leg].update(update, Coders::default(), &mut around);
+        legs[leg].translate(own);
+        legs[1 - leg].translate(mates);
     }
 
     pub(super) fn turn(&mut self, leg: usize, direction: Direction) {
