@@ -1,5 +1,5 @@
 //! Once a call is up, no packet costs an allocation: neither on the worker nor on the line, nor
-//! through a pair.
+//! through a pair, transcoded or not.
 
 mod common;
 
@@ -8,9 +8,14 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use common::{FarEnd, backends, config, own_address, pair, speech, wait};
+use trunkline_dsp::SampleRate;
 use trunkline_dsp::g711::Law;
+use trunkline_dsp::opus::{OpusEncoder, OpusSettings};
 use trunkline_media::packet_io::Backend;
-use trunkline_media::{Media, Protection, Remote, RtpLegSpec, RtpLegUpdate};
+use trunkline_media::{
+    Media, Payload, PayloadFormat, Protection, Remote, RtpLegSpec, RtpLegUpdate, Sending,
+};
+use trunkline_rtp::codec::Codec;
 use trunkline_rtp::srtp::{MasterKey, SrtpKeys, SrtpReceiver, SrtpSender, Suite};
 
 /// The system's allocator, and a count of what it was asked for.
@@ -132,6 +137,7 @@ fn what_is_up_allocates_nothing() {
         }
         a_secure_pair_allocates_nothing(backend);
         a_pair(backend);
+        a_transcoded_pair(backend);
     }
 }
 
@@ -175,4 +181,53 @@ fn a_pair(backend: Backend) {
     let counters = media.counters().total();
     assert_eq!((counters.packets_received, counters.packets_sent), (600, 600));
     assert!(counters.rtcp_sent > 1);
+}
+
+/// Opus on the one side, G.722 or A-law in packets of another length on the other.
+fn a_transcoded_pair(backend: Backend) {
+    let mut opus = [0; 400];
+    let settings = OpusSettings::new(SampleRate::Hz16000);
+    let octets =
+        OpusEncoder::new(settings).unwrap().encode(&[900; 320], &mut opus).expect("a packet");
+    for (codec, payload_type) in [(Codec::G722, 9), (Codec::Pcma, 8)] {
+        let media = Media::start(config(backend)).expect("the media plane starts");
+        let (mut a, mut b) = (FarEnd::new(), FarEnd::new());
+        let here = own_address();
+        let spec = |far: &FarEnd, codec, payload_type, ptime_ms| RtpLegSpec {
+            sending: Sending { codec, payload_type, telephone_event: Some(101), ptime_ms },
+            receiving: vec![PayloadFormat { payload_type, payload: Payload::Audio(codec) }],
+            ..RtpLegSpec::g711(here, Some(Remote::new(far.address)), Law::A)
+        };
+        let spec_a = spec(&a, Codec::opus_telephony(), 111, 20);
+        let pair =
+            media.open_pair(spec_a, spec(&b, codec, payload_type, 30)).expect("a pair opens");
+        let mut from_a = a.packet(111, false, &opus[..octets]);
+        let mut from_b = b.packet(payload_type, false, &[0x5A; 160]);
+        let mut heard = [0; 2048];
+        for far in [&a, &b] {
+            far.rtp.set_nonblocking(true).expect("a socket");
+        }
+        for round in 0..300_u64 {
+            if round == 100 {
+                count();
+            }
+            // Each tenth is lost, each seventh comes late, each ninth from another speaker.
+            for (far, packet, at, samples) in
+                [(&mut a, &mut from_a, pair.a.local, 960), (&mut b, &mut from_b, pair.b.local, 160)]
+            {
+                far.skip(samples * if round % 10 == 9 { 2 } else { 1 });
+                let sequence = far.sequence ^ u16::from(round % 7 == 6);
+                packet[2..4].copy_from_slice(&sequence.to_be_bytes());
+                packet[4..8].copy_from_slice(&far.timestamp.to_be_bytes());
+                packet[11] = u8::from(round % 9 == 8);
+                far.rtp.send_to(packet, at).expect("send");
+                while far.rtp.recv_from(&mut heard).is_ok() {}
+            }
+            std::thread::sleep(Duration::from_millis(3));
+        }
+        assert_eq!(counted(), 0, "{codec}, {backend}");
+        let counters = media.counters().total();
+        assert!(counters.packets_sent > 300 && counters.concealed_samples > 1_000, "{counters:?}");
+        assert!(counters.rtcp_sent > 1);
+    }
 }

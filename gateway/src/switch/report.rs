@@ -127,6 +127,7 @@ fn media(switch: &Switch) -> MediaStatus {
             ("on_hold", total.dropped_on_hold),
             ("nowhere", total.dropped_nowhere),
             ("untranslated", total.dropped_untranslated),
+            ("overrun", total.dropped_overrun),
             ("oversized", total.dropped_oversized),
             ("authentication", total.dropped_authentication),
             ("replay", total.dropped_replay),

@@ -9,6 +9,7 @@ use trunkline_rtp::codec::OpusParameters;
 use trunkline_rtp::telephone_event::EVENT_OCTETS;
 
 use super::*;
+use crate::coders::Encoder;
 use line::{Ear, Line, Mouth, likeness, tone, vowel};
 
 const NARROW: SampleRate = SampleRate::Hz8000;
@@ -50,6 +51,31 @@ fn a_voice_passes_between_any_two_codecs_in_packets_of_any_two_lengths() {
                 assert!(change.abs() < 1.5, "{name}: {change} dB");
                 assert_eq!(line.outcome, Outcome::default(), "{name}");
             }
+        }
+    }
+}
+
+#[test]
+fn nothing_comes_between_the_two_codecs() {
+    let said = vowel(NARROW, 8_000);
+    for (from, to) in ways() {
+        let mut line = Line::new(&[from], to, 20);
+        let mut mouth = Mouth::new(from, 20, NARROW);
+        let packets: Vec<_> = said.chunks(160).map(|piece| mouth.say(piece)).collect();
+        packets.iter().for_each(|packet| line.hear(packet.clone()));
+        let is_narrow = |codec| matches!(Format::of(codec), Format::G711(_));
+        let rate = if is_narrow(from) || is_narrow(to) { NARROW } else { WIDE };
+        let mut ear = Ear::new(from, rate);
+        let mut encoder = Encoder::new(to, rate).unwrap();
+        for (packet, sent) in packets.iter().zip(&line.sent) {
+            let samples = ear.decode(&packet.octets);
+            let mut payload = [0; PAYLOAD_MAX_OCTETS];
+            let octets = match (Format::of(to), &mut encoder) {
+                (Format::G711(law), _) => law.encode_block(&samples, &mut payload),
+                (_, Some(encoder)) => encoder.encode(&samples, &mut payload).unwrap(),
+                (_, None) => panic!("{to} has a state"),
+            };
+            assert_eq!(sent.payload, payload[..octets], "{from} to {to}");
         }
     }
 }

@@ -216,18 +216,20 @@ impl Ear {
     }
 
     pub(in crate::transcode) fn listen(&mut self, packets: &[Sent]) -> Vec<i16> {
-        let mut heard = Vec::new();
-        for packet in packets.iter().filter(|packet| packet.kind == Kind::Speech) {
-            let mut samples = vec![0; self.rate.hz() as usize / 1000 * 60];
-            let len = match self.codec {
-                Codec::Pcma => Law::A.decode_block(&packet.payload, &mut samples),
-                Codec::Pcmu => Law::Mu.decode_block(&packet.payload, &mut samples),
-                Codec::G722 => self.g722.decode(&packet.payload, &mut samples),
-                Codec::Opus(_) => self.opus.decode(&packet.payload, &mut samples).unwrap(),
-            };
-            heard.extend_from_slice(&samples[..len]);
-        }
-        heard
+        let speech = packets.iter().filter(|packet| packet.kind == Kind::Speech);
+        speech.flat_map(|packet| self.decode(&packet.payload)).collect()
+    }
+
+    pub(in crate::transcode) fn decode(&mut self, payload: &[u8]) -> Vec<i16> {
+        let mut samples = vec![0; self.rate.hz() as usize / 1000 * 60];
+        let len = match self.codec {
+            Codec::Pcma => Law::A.decode_block(payload, &mut samples),
+            Codec::Pcmu => Law::Mu.decode_block(payload, &mut samples),
+            Codec::G722 => self.g722.decode(payload, &mut samples),
+            Codec::Opus(_) => self.opus.decode(payload, &mut samples).unwrap(),
+        };
+        samples.truncate(len);
+        samples
     }
 }
 
