@@ -8,6 +8,8 @@
 //! |---|---|
 //! | [`call_list`] | who sends from where to where |
 //! | [`packet`] | the RTP packets, marked so that each is known again |
+//! | [`codecs`] | what the sides of a call speak, where it is transcoded |
+//! | [`speech`] | the packets then, known by the numbers of the relay's stream |
 //! | [`ledger`] | what arrived: lost, doubled, reordered, changed |
 //! | [`latency`] | percentiles |
 //! | [`schedule`] | when which packet is due |
@@ -24,6 +26,7 @@
 pub mod bare_relay;
 pub mod call_list;
 pub mod clock;
+pub mod codecs;
 pub mod cpu;
 pub mod descriptors;
 mod error;
@@ -35,6 +38,7 @@ pub mod packet;
 pub mod report;
 pub mod rtpengine;
 pub mod schedule;
+pub mod speech;
 pub mod wire;
 
 pub use error::LoadError;

@@ -95,6 +95,26 @@ fn ten_calls_through_our_own_relay_arrive_whole_in_one_stream_each() {
 }
 
 #[test]
+fn transcoded_calls_arrive_whole_and_are_known_by_their_numbers() {
+    for (codec, first_port) in [("pcmu", "21400"), ("g722", "21500"), ("opus", "21600")] {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_trunkline-media-relay"));
+        command.args(["--backend", "mio", "--priority", "0", "--codec-b", codec]);
+        let relay = Relay::of(command, "5", first_port);
+        let load = ["--seconds", "1", "--warm-up-seconds", "0.2", "--codec-b", codec];
+        let report = flood(&relay, &load);
+        assert_eq!((report.sent, report.counts.received), (500, 500), "{codec}: {report}");
+        assert!(report.counts.clean(), "{codec}: {report}");
+        assert!(report.latency.unwrap().p50_us < 1_000_000.0, "{codec}: {report}");
+    }
+    // Who speaks otherwise than the relay was told is not understood.
+    let mut command = Command::new(env!("CARGO_BIN_EXE_trunkline-media-relay"));
+    command.args(["--backend", "mio", "--priority", "0", "--codec-b", "pcmu"]);
+    let relay = Relay::of(command, "1", "21700");
+    let report = flood(&relay, &["--seconds", "0.2", "--warm-up-seconds", "0"]);
+    assert_eq!(report.counts.received, 0, "{report}");
+}
+
+#[test]
 fn a_relay_that_cannot_run_says_why_in_its_last_line() {
     for (arguments, reason) in [
         (&["--calls", "1", "--address", "192.0.2.1"][..], "192.0.2.1"),

@@ -10,6 +10,7 @@ use trunkline_bench::compare::network::{self, Network};
 use trunkline_bench::compare::peer::Peer;
 use trunkline_bench::compare::results::{self, Circumstances};
 use trunkline_bench::compare::{capacity, figures, picture};
+use trunkline_bench::load::codecs::Codecs;
 
 /// Compares media relays under the same load, in network namespaces of its own, and writes a table
 /// (RESULTS.md) and a picture (media.svg). It takes root, iproute2 and rtpengine-daemon
@@ -32,6 +33,8 @@ struct Arguments {
     /// Measured seconds of a run.
     #[arg(long)]
     seconds: Option<f64>,
+    #[command(flatten)]
+    codecs: Codecs,
     /// Also searches how many calls each relay carries.
     #[arg(long)]
     capacity: bool,
@@ -60,7 +63,12 @@ fn run(arguments: Arguments) -> Result<(), Box<dyn std::error::Error>> {
     let programs = std::env::current_exe()?;
     let plan = Plan {
         points: chosen(arguments.points),
-        peers: if arguments.peers.is_empty() { Peer::ALL.to_vec() } else { arguments.peers },
+        peers: match arguments.codecs.differ() {
+            _ if !arguments.peers.is_empty() => arguments.peers,
+            true => Peer::TRANSCODING.to_vec(),
+            false => Peer::ALL.to_vec(),
+        },
+        codecs: arguments.codecs,
         rounds: arguments.rounds.unwrap_or(rounds).max(1),
         seconds: arguments.seconds.unwrap_or(seconds),
         programs: programs.parent().unwrap_or(Path::new("")).to_owned(),

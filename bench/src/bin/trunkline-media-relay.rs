@@ -7,12 +7,13 @@ use std::time::Duration;
 
 use clap::{Parser, ValueEnum};
 use trunkline_bench::load::call_list::Parties;
+use trunkline_bench::load::codecs::Codecs;
 use trunkline_bench::load::descriptors;
 use trunkline_bench::load::media_relay::{MediaRelay, Settings};
 use trunkline_media::packet_io::Backend;
 
-/// Relays RTP between two A-law legs a call, which the media plane has joined as a pair. Writes its
-/// call list to standard output, runs until it is killed, and then tells in a line what it did.
+/// Relays RTP between two legs a call, which the media plane has joined as a pair, and transcodes
+/// where they do not speak the same codec. Writes its call list to standard output, runs until it is killed, and then tells in a line what it did.
 #[derive(Parser)]
 #[command(version)]
 struct Arguments {
@@ -34,6 +35,8 @@ struct Arguments {
     /// SCHED_FIFO priority of the workers; 0 for ordinary threads.
     #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u8).range(0..=99))]
     priority: u8,
+    #[command(flatten)]
+    codecs: Codecs,
     #[command(flatten)]
     parties: Parties,
 }
@@ -72,6 +75,7 @@ fn run(arguments: &Arguments) -> Result<(), Box<dyn std::error::Error>> {
         in_kernel: arguments.backend == Carrier::Kernel,
         device: arguments.device.clone(),
         address: arguments.address,
+        codecs: arguments.codecs,
         workers: usize::from(arguments.workers),
         tick: arguments.tick,
         realtime_priority: Some(arguments.priority).filter(|priority| *priority > 0),

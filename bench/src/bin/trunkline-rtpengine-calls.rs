@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use clap::Parser;
 use trunkline_bench::load::LoadError;
 use trunkline_bench::load::call_list::{CallList, Parties};
+use trunkline_bench::load::codecs::Codecs;
 use trunkline_bench::load::rtpengine::Rtpengine;
 
 /// Sets up calls through a running rtpengine by its ng protocol, writes their call list to standard
@@ -16,6 +17,8 @@ struct Arguments {
     /// rtpengine's ng port.
     #[arg(long, default_value = "127.0.0.1:2223")]
     control: SocketAddr,
+    #[command(flatten)]
+    codecs: Codecs,
     #[command(flatten)]
     parties: Parties,
 }
@@ -34,5 +37,5 @@ fn main() -> ExitCode {
 }
 
 fn run(arguments: &Arguments) -> Result<CallList, LoadError> {
-    Rtpengine::connect(arguments.control)?.open(&arguments.parties.all()?)
+    Rtpengine::connect(arguments.control)?.open(&arguments.parties.all()?, arguments.codecs)
 }

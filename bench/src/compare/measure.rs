@@ -10,6 +10,7 @@ use super::network::{FIRST_A, FIRST_B, FLOOD_DEVICE, Network, RELAY_ADDRESS, REL
 use super::peer::Peer;
 use crate::load::LoadError;
 use crate::load::call_list::{Call, CallList, Leg, Parties};
+use crate::load::codecs::Codecs;
 use crate::load::report::Report;
 
 /// Why a comparison, or a row of it, cannot be run.
@@ -94,6 +95,8 @@ pub struct Plan {
     pub rounds: usize,
     /// Measured seconds of a run.
     pub seconds: f64,
+    /// What the parties speak.
+    pub codecs: Codecs,
     /// Where the programs of the load test are.
     pub programs: PathBuf,
 }
@@ -132,7 +135,8 @@ pub fn run(plan: &Plan, network: &Network, tell: &dyn Fn(&str)) -> Result<Measur
         .peers
         .iter()
         .map(|peer| {
-            peer.start(network, &plan.programs, 1).map(|running| running.resident_kib()).ok()
+            let running = peer.start(network, &plan.programs, 1, plan.codecs);
+            running.map(|running| running.resident_kib()).ok()
         })
         .collect();
     let mut measured = Measured { cells: Vec::new(), dropped: Vec::new() };
@@ -180,7 +184,7 @@ pub(super) fn relay(
     point: &Point,
     peer: Peer,
 ) -> Result<Report, CompareError> {
-    let running = peer.start(network, &plan.programs, point.calls)?;
+    let running = peer.start(network, &plan.programs, point.calls, plan.codecs)?;
     flood(plan, network, point, &running.list, Some((peer, running.pid())))
 }
 
@@ -198,7 +202,8 @@ fn flood(
         .args(["--wire", "packets", "--device", FLOOD_DEVICE.0])
         .args(["--device-address", FLOOD_DEVICE.1, "--relay-address", RELAY_DEVICE.1])
         .args(["--rate", &point.rate.to_string(), "--seconds", &plan.seconds.to_string()])
-        .args(["--slot-us", &point.slot_us().to_string()]);
+        .args(["--slot-us", &point.slot_us().to_string()])
+        .args(plan.codecs.arguments());
     if let Some((peer, pid)) = relay {
         command.args(["--watch", &pid.to_string()]);
         if peer.sends_in_kernel() {

@@ -9,6 +9,7 @@ use std::time::Duration;
 use super::measure::CompareError;
 use super::network::{FIRST_A, FIRST_B, Network, RELAY_ADDRESS, RELAY_DEVICE};
 use crate::load::call_list::CallList;
+use crate::load::codecs::Codecs;
 use crate::load::cpu;
 
 /// How long a relay may take to open its calls.
@@ -66,6 +67,9 @@ impl Peer {
         self == Self::Kernel
     }
 
+    /// Those that transcode, of the same in the same order.
+    pub const TRANSCODING: [Self; 4] = [Self::Rtpengine, Self::Mio, Self::IoUring, Self::AfXdp];
+
     /// Starts it with calls between the parties of [`Network`].
     ///
     /// # Errors
@@ -75,9 +79,10 @@ impl Peer {
         network: &Network,
         programs: &Path,
         calls: usize,
+        codecs: Codecs,
     ) -> Result<Running, CompareError> {
         match self {
-            Self::Rtpengine => start_rtpengine(network, programs, calls),
+            Self::Rtpengine => start_rtpengine(network, programs, calls, codecs),
             Self::Bare => {
                 let address = RELAY_ADDRESS.to_string();
                 let program = program(programs, "trunkline-bare-relay")?;
@@ -95,8 +100,8 @@ impl Peer {
                 let program = program(programs, "trunkline-media-relay")?;
                 let device = RELAY_DEVICE.0;
                 let arguments = ["--backend", backend, "--workers", workers];
-                let arguments =
-                    [&arguments[..], &["--address", &address, "--device", device]].concat();
+                let place = ["--address", &address, "--device", device];
+                let arguments = [&arguments[..], &place, &codecs.arguments()].concat();
                 own(network, &program, &arguments, calls)
             }
         }
@@ -177,6 +182,7 @@ fn start_rtpengine(
     network: &Network,
     programs: &Path,
     calls: usize,
+    codecs: Codecs,
 ) -> Result<Running, CompareError> {
     let driver = program(programs, "trunkline-rtpengine-calls")?;
     if Command::new("rtpengine").arg("--version").output().is_err() {
@@ -192,6 +198,7 @@ fn start_rtpengine(
     let outcome = network
         .at_relay(&driver.display().to_string())
         .args(["--control", CONTROL])
+        .args(codecs.arguments())
         .args(parties(calls))
         .output()
         .map_err(|error| CompareError::Refused(error.to_string()))?;

@@ -45,6 +45,9 @@ port for that party.
   with one call and no traffic, divided by the calls.
 - Each figure is the median over the rounds, with the least and the most in brackets. In each round
   every relay runs once under each load, another one first each time.
+- Where the codecs of both sides differ, all payloads are speech of 160 octets (Opus: 16 kbit/s,
+  padded), and what a party receives is known by its sequence numbers from the first packet on: a
+  packet that a relay has made up for a lost one counts as received.
 - rtpengine is Debian's, in user space (`--table=-1`), with its calls set up by offer and answer
   through its ng protocol. The bare relay is epoll, recvfrom and sendto with a socket a leg.
 ";
@@ -62,6 +65,8 @@ pub fn write(
     let _ = writeln!(out, "| | |\n|---|---|\n| when | {when} |\n| command | `{command}` |");
     let (rounds, seconds) = (plan.rounds, plan.seconds);
     let _ = writeln!(out, "| runs | {rounds} rounds, {seconds} s measured each, 1 s before |");
+    let (a, b) = (plan.codecs.a.rtpmap(), plan.codecs.b.rtpmap());
+    let _ = writeln!(out, "| codecs | {a} and {b}, 20 ms |");
     for (name, value) in machine() {
         let _ = writeln!(out, "| {name} | {value} |");
     }
@@ -197,6 +202,7 @@ mod tests {
     use super::super::figures::tests::measured;
     use super::super::peer::Peer;
     use super::*;
+    use crate::load::codecs::Codecs;
 
     #[test]
     fn the_table_has_a_row_a_relay_and_says_why_one_is_empty() {
@@ -208,6 +214,7 @@ mod tests {
                 peers: Peer::ALL.to_vec(),
                 rounds: 3,
                 seconds: 8.0,
+                codecs: Codecs::ALIKE,
                 programs: "target".into(),
             },
         };

@@ -2,13 +2,15 @@
 
 use super::call_list::CallList;
 use super::clock::{self, SECOND_NS};
+use super::codecs::Codecs;
 use super::cpu::{self, Snapshot, Watch};
 use super::error::LoadError;
 use super::latency::Times;
-use super::ledger::Ledger;
+use super::ledger::{Content, Ledger};
 use super::packet::{Mark, PAYLOAD_MAX_OCTETS, PAYLOAD_MIN_OCTETS, Shape};
 use super::report::{FlooderTime, Report};
 use super::schedule::Schedule;
+use super::speech::Speech;
 use super::wire::{BATCH, Wire};
 
 /// How long stragglers are waited for at the end.
@@ -33,6 +35,11 @@ pub struct Load {
     /// Clock rate of RTP.
     #[arg(long, default_value_t = 8000)]
     pub clock_hz: u32,
+    /// Where the two differ, speech is sent instead of marked packets, 50 a second, and what comes is
+    /// known by its sequence numbers: `--rate`, `--payload-octets`, `--payload-type` and `--clock-hz`
+    /// say nothing then.
+    #[command(flatten)]
+    pub codecs: Codecs,
     /// Seconds that are measured.
     #[arg(long, default_value_t = 8.0)]
     pub seconds: f64,
@@ -80,7 +87,12 @@ impl Load {
         Ok(())
     }
 
-    /// How the packets look.
+    /// Octets of each packet.
+    pub fn octets(&self) -> usize {
+        if self.codecs.differ() { Speech::octets() } else { self.shape().octets() }
+    }
+
+    /// How marked packets look.
     pub fn shape(&self) -> Shape {
         Shape {
             payload_type: self.payload_type,
@@ -113,10 +125,14 @@ pub fn run(list: &CallList, load: &Load, wire: &mut dyn Wire) -> Result<Report, 
         packet_time_ns: (SECOND_NS as f64 / load.rate).round() as u64,
         slot_ns: load.slot_us * 1000,
     };
+    let content = if load.codecs.differ() {
+        Content::Speech(Box::new(Speech::new(load.codecs, list, schedule.packets_each)))
+    } else {
+        Content::Marked(load.shape())
+    };
     let mut run = Run {
         schedule,
-        shape: load.shape(),
-        ledger: Ledger::new(load.shape(), list.clone(), schedule.packets_each, warm_up_each),
+        ledger: Ledger::new(content, list.clone(), schedule.packets_each, warm_up_each),
         lateness: Times::with_capacity(schedule.packets() as usize / 4),
         refused: 0,
         send_cpu_ns: 0,
@@ -160,7 +176,6 @@ pub fn run(list: &CallList, load: &Load, wire: &mut dyn Wire) -> Result<Report, 
 /// A run under way.
 struct Run<'a> {
     schedule: Schedule,
-    shape: Shape,
     ledger: Ledger,
     lateness: Times,
     refused: u64,
@@ -214,7 +229,7 @@ impl Run<'_> {
             }
             let Some(due) = self.schedule.due(nth) else { break };
             let mark = Mark { sender: due.sender, index: due.index, sent_ns };
-            self.shape.write(mark, self.wire.stage(due.sender as usize));
+            self.ledger.write(mark, self.wire.stage(due.sender as usize));
             nth += 1;
         }
         let before = clock::thread_cpu_ns();

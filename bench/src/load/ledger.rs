@@ -4,13 +4,14 @@ use serde::{Deserialize, Serialize};
 
 use super::call_list::CallList;
 use super::latency::{Percentiles, Times};
-use super::packet::{Fault, Shape};
+use super::packet::{Fault, Mark, Shape};
+use super::speech::{Follow, Speech};
 use super::wire::Arrival;
 
 /// One entry for each packet that was sent, and what came instead.
 #[derive(Debug)]
 pub struct Ledger {
-    shape: Shape,
+    content: Content,
     list: CallList,
     packets_each: u32,
     /// Packets of each stream that belong to the warm-up.
@@ -22,10 +23,39 @@ pub struct Ledger {
     latency: Times,
 }
 
+/// What is in the packets.
+#[derive(Debug)]
+pub enum Content {
+    /// A mark, by which each is known whatever its numbers are.
+    Marked(Shape),
+    /// Speech, which a relay transcodes.
+    Speech(Box<Speech>),
+}
+
+impl Content {
+    /// Octets of a whole packet.
+    pub fn octets(&self) -> usize {
+        match self {
+            Self::Marked(shape) => shape.octets(),
+            Self::Speech(_) => Speech::octets(),
+        }
+    }
+
+    /// Writes a packet to be sent now.
+    pub fn write(&mut self, mark: Mark, out: &mut [u8]) {
+        match self {
+            Self::Marked(shape) => shape.write(mark, out),
+            Self::Speech(speech) => speech.write(mark.sender, mark.index, mark.sent_ns, out),
+        }
+    }
+}
+
 #[derive(Clone, Copy, Debug, Default)]
 struct Stream {
     /// SSRC and offsets of its first packet.
     first: Option<(u32, u16, u32)>,
+    /// The same of speech.
+    follow: Follow,
     highest: u32,
 }
 
@@ -81,11 +111,11 @@ impl Counts {
 
 impl Ledger {
     /// A ledger of streams with `packets_each` packets, of which the first are warm-up.
-    pub fn new(shape: Shape, list: CallList, packets_each: u32, warm_up_each: u32) -> Self {
+    pub fn new(content: Content, list: CallList, packets_each: u32, warm_up_each: u32) -> Self {
         let parties = list.parties();
         let packets = parties * packets_each as usize;
         Self {
-            shape,
+            content,
             packets_each,
             warm_up_each,
             seen: vec![0; packets.div_ceil(64)],
@@ -102,40 +132,31 @@ impl Ledger {
             self.counts.wrong_checksum += 1;
             return;
         }
-        let arrived = match self.shape.read(arrival.packet) {
-            Ok(arrived) => arrived,
-            Err(Fault::Rtcp) => {
-                self.counts.rtcp += 1;
-                return;
-            }
+        let outcome = match &self.content {
+            Content::Marked(_) => self.enter_marked(arrival),
+            Content::Speech(_) => self.enter_speech(arrival),
+        };
+        match outcome {
+            Ok(()) => {}
+            Err(Fault::Rtcp) => self.counts.rtcp += 1,
             Err(Fault::Header | Fault::PayloadType | Fault::Payload) => {
                 self.counts.wrong_payload += 1;
-                return;
             }
-        };
+        }
+    }
+
+    /// What carries a mark.
+    fn enter_marked(&mut self, arrival: &Arrival<'_>) -> Result<(), Fault> {
+        let Content::Marked(shape) = &self.content else { return Err(Fault::Payload) };
+        let arrived = shape.read(arrival.packet)?;
         let mark = arrived.mark;
         let sender = mark.sender as usize;
         if sender >= self.streams.len() || mark.index >= self.packets_each {
-            self.counts.wrong_payload += 1;
-            return;
+            return Err(Fault::Payload);
         }
-        // The peer of an A party is the B party of the same call, and the other way round.
-        let receiver = self.list.leg(sender ^ 1);
-        if arrival.to != receiver.party {
-            self.counts.wrong_party += 1;
-            return;
-        }
-        if arrival.from != receiver.relay {
-            self.counts.wrong_source += 1;
-        }
-        let bit = sender * self.packets_each as usize + mark.index as usize;
-        let (word, mask) = (&mut self.seen[bit / 64], 1 << (bit % 64));
-        if *word & mask != 0 {
-            self.counts.doubled += 1;
-            return;
-        }
-        *word |= mask;
-        let stream = &mut self.streams[sender];
+        let Some(stream) = self.note(arrival, sender, mark.index, mark.sent_ns) else {
+            return Ok(());
+        };
         let heard = (arrived.ssrc, arrived.sequence_offset, arrived.timestamp_offset);
         let first = *stream.first.get_or_insert(heard);
         if heard.0 != first.0 {
@@ -143,16 +164,68 @@ impl Ledger {
         } else if heard != first {
             self.counts.numbering_changed += 1;
         }
-        if mark.index < stream.highest {
+        Ok(())
+    }
+
+    /// What the relay has made of speech: its first packet is taken for that of the sender's first.
+    fn enter_speech(&mut self, arrival: &Arrival<'_>) -> Result<(), Fault> {
+        let Content::Speech(speech) = &self.content else { return Err(Fault::Payload) };
+        let heard = speech.read(arrival.to, arrival.packet)?;
+        let sender = heard.receiver ^ 1;
+        let place = self.streams[sender].follow.place(&heard);
+        let index = u32::try_from(place.index).map_err(|_| Fault::Payload)?;
+        if index >= self.packets_each {
+            return Err(Fault::Payload);
+        }
+        let sent_ns = speech.sent_ns(sender, index);
+        if self.note(arrival, sender, index, sent_ns).is_some() {
+            self.counts.ssrc_changed += u64::from(place.ssrc_changed);
+            self.counts.numbering_changed += u64::from(place.numbering_changed);
+        }
+        Ok(())
+    }
+
+    /// Notes a packet of a stream; the stream, unless the packet was there before or somewhere else.
+    fn note(
+        &mut self,
+        arrival: &Arrival<'_>,
+        sender: usize,
+        index: u32,
+        sent_ns: u64,
+    ) -> Option<&mut Stream> {
+        // The peer of an A party is the B party of the same call, and the other way round.
+        let receiver = self.list.leg(sender ^ 1);
+        if arrival.to != receiver.party {
+            self.counts.wrong_party += 1;
+            return None;
+        }
+        if arrival.from != receiver.relay {
+            self.counts.wrong_source += 1;
+        }
+        let bit = sender * self.packets_each as usize + index as usize;
+        let (word, mask) = (&mut self.seen[bit / 64], 1 << (bit % 64));
+        if *word & mask != 0 {
+            self.counts.doubled += 1;
+            return None;
+        }
+        *word |= mask;
+        let stream = &mut self.streams[sender];
+        if index < stream.highest {
             self.counts.reordered += 1;
         }
-        stream.highest = stream.highest.max(mark.index);
-        if mark.index < self.warm_up_each {
+        stream.highest = stream.highest.max(index);
+        if index < self.warm_up_each {
             self.counts.warm_up_received += 1;
         } else {
             self.counts.received += 1;
-            self.latency.push(arrival.at_ns.saturating_sub(mark.sent_ns));
+            self.latency.push(arrival.at_ns.saturating_sub(sent_ns));
         }
+        Some(stream)
+    }
+
+    /// Writes a packet that is sent now.
+    pub fn write(&mut self, mark: Mark, out: &mut [u8]) {
+        self.content.write(mark, out);
     }
 
     /// Packets that arrived so far, warm-up included.
@@ -174,7 +247,7 @@ impl Ledger {
 #[cfg(test)]
 mod tests {
     use super::super::call_list::{Call, Leg};
-    use super::super::packet::Mark;
+    use super::super::codecs::{Codecs, VoiceCodec};
     use super::*;
 
     const SHAPE: Shape = Shape { payload_type: 8, payload_octets: 160, timestamp_step: 160 };
@@ -204,7 +277,7 @@ mod tests {
 
     #[test]
     fn lost_doubled_and_reordered_packets_are_counted() {
-        let mut ledger = Ledger::new(SHAPE, list(), 4, 1);
+        let mut ledger = Ledger::new(Content::Marked(SHAPE), list(), 4, 1);
         for index in [0, 2, 1, 1] {
             enter(&mut ledger, index, |_| {});
         }
@@ -226,7 +299,7 @@ mod tests {
 
     #[test]
     fn another_ssrc_or_numbering_in_mid_stream_is_counted() {
-        let mut ledger = Ledger::new(SHAPE, list(), 3, 0);
+        let mut ledger = Ledger::new(Content::Marked(SHAPE), list(), 3, 0);
         enter(&mut ledger, 0, |packet| packet[8] ^= 1);
         enter(&mut ledger, 1, |_| {});
         enter(&mut ledger, 2, |packet| {
@@ -239,7 +312,7 @@ mod tests {
 
     #[test]
     fn a_packet_at_the_wrong_party_or_from_the_wrong_port_is_counted() {
-        let mut ledger = Ledger::new(SHAPE, list(), 3, 0);
+        let mut ledger = Ledger::new(Content::Marked(SHAPE), list(), 3, 0);
         let mut packet = vec![0; SHAPE.octets()];
         SHAPE.write(Mark { sender: 0, index: 0, sent_ns: 0 }, &mut packet);
         let (a, b) = (list().leg(0), list().leg(1));
@@ -255,7 +328,7 @@ mod tests {
 
     #[test]
     fn reports_of_the_relay_are_no_fault() {
-        let mut ledger = Ledger::new(SHAPE, list(), 3, 0);
+        let mut ledger = Ledger::new(Content::Marked(SHAPE), list(), 3, 0);
         for index in 0..3 {
             enter(&mut ledger, index, |_| {});
         }
@@ -275,9 +348,32 @@ mod tests {
 
     #[test]
     fn a_mark_that_nobody_sent_does_no_harm() {
-        let mut ledger = Ledger::new(SHAPE, list(), 3, 0);
+        let mut ledger = Ledger::new(Content::Marked(SHAPE), list(), 3, 0);
         enter(&mut ledger, 3, |_| {});
         enter(&mut ledger, u32::MAX, |_| {});
         assert_eq!(ledger.close().0.wrong_payload, 2);
+    }
+    #[test]
+    fn speech_is_known_by_the_numbers_of_the_relays_stream() {
+        let codecs = Codecs { a: VoiceCodec::Pcma, b: VoiceCodec::Pcmu };
+        let speech = Box::new(Speech::new(codecs, &list(), 5));
+        let mut ledger = Ledger::new(Content::Speech(speech), list(), 5, 1);
+        let leg = list().leg(1);
+        for index in 0..5 {
+            ledger.write(Mark { sender: 0, index, sent_ns: 1_000 }, &mut [0; 172]);
+        }
+        // The relay's own stream: other numbers, the other law; the third is lost.
+        for index in [0_u16, 1, 3, 3, 4] {
+            let mut packet = vec![0x80, 0];
+            packet.extend_from_slice(&65_534_u16.wrapping_add(index).to_be_bytes());
+            packet.extend_from_slice(&(u32::from(index) * 160).to_be_bytes());
+            packet.extend_from_slice(&[0; 164]);
+            let (from, to) = (leg.relay, leg.party);
+            let arrival = Arrival { packet: &packet, from, to, at_ns: 1_500, checksum_right: true };
+            ledger.enter(&arrival);
+        }
+        let (counts, latency) = ledger.close();
+        assert_eq!((counts.received, counts.warm_up_received, counts.doubled), (3, 1, 1));
+        assert_eq!((counts.faults(), latency.unwrap().max_us), (1, 0.5));
     }
 }

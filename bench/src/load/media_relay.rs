@@ -7,10 +7,13 @@ use std::time::{Duration, Instant};
 use trunkline_dsp::g711::Law;
 use trunkline_media::packet_io::Backend;
 use trunkline_media::{
-    Media, MediaConfig, MediaError, OpenedEnd, OpenedPair, Remote, RtpLegSpec, WorkerCounters,
+    Media, MediaConfig, MediaError, OpenedEnd, OpenedPair, Payload, PayloadFormat, Remote,
+    RtpLegSpec, Sending, WorkerCounters,
 };
+use trunkline_rtp::codec::Codec;
 
 use super::call_list::{Call, CallList, Leg};
+use super::codecs::{Codecs, VoiceCodec};
 use super::error::LoadError;
 
 /// The ports of the legs.
@@ -31,6 +34,8 @@ pub struct Settings {
     pub in_kernel: bool,
     /// Where its ports are.
     pub address: Ipv4Addr,
+    /// What the parties speak.
+    pub codecs: Codecs,
     /// Its workers; they stay on the cores from 0 on.
     pub workers: usize,
     /// How often they serve their legs.
@@ -47,7 +52,7 @@ pub struct MediaRelay {
 }
 
 impl MediaRelay {
-    /// Starts the workers and opens two A-law legs for each call between these parties.
+    /// Starts the workers and opens two legs for each call between these parties.
     ///
     /// # Errors
     /// More calls than ports, or what the media plane or the kernel refuses.
@@ -83,7 +88,7 @@ impl MediaRelay {
         drop(media.events());
         let mut list = CallList::default();
         for &(a, b) in parties {
-            let pair = open(&media, settings.address, a, b)?;
+            let pair = open(&media, settings, a, b)?;
             list.calls.push(Call { a: leg(a, pair.a)?, b: leg(b, pair.b)? });
         }
         let relay = Self { media, list };
@@ -124,21 +129,41 @@ impl MediaRelay {
 /// Opens a pair, if need be when the workers have done some of what waits.
 fn open(
     media: &Media,
-    address: Ipv4Addr,
+    settings: &Settings,
     a: SocketAddrV4,
     b: SocketAddrV4,
 ) -> Result<OpenedPair, LoadError> {
-    let spec = |party: SocketAddrV4| {
-        RtpLegSpec::g711(IpAddr::V4(address), Some(Remote::new(party.into())), Law::A)
+    let spec = |party: SocketAddrV4, codec: VoiceCodec| {
+        let payload_type = codec.payload_type();
+        let codec = codec_of(codec);
+        RtpLegSpec {
+            sending: Sending { codec, payload_type, telephone_event: None, ptime_ms: 20 },
+            receiving: vec![PayloadFormat { payload_type, payload: Payload::Audio(codec) }],
+            ..RtpLegSpec::g711(
+                IpAddr::V4(settings.address),
+                Some(Remote::new(party.into())),
+                Law::A,
+            )
+        }
     };
+    let Codecs { a: codec_a, b: codec_b } = settings.codecs;
     let deadline = Instant::now() + OPENING;
     loop {
-        match media.open_pair(spec(a), spec(b)) {
+        match media.open_pair(spec(a, codec_a), spec(b, codec_b)) {
             Err(MediaError::Busy { .. }) if Instant::now() < deadline => {
                 std::thread::sleep(Duration::from_millis(1));
             }
             outcome => return Ok(outcome?),
         }
+    }
+}
+
+fn codec_of(codec: VoiceCodec) -> Codec {
+    match codec {
+        VoiceCodec::Pcma => Codec::Pcma,
+        VoiceCodec::Pcmu => Codec::Pcmu,
+        VoiceCodec::G722 => Codec::G722,
+        VoiceCodec::Opus => Codec::opus_telephony(),
     }
 }
 
@@ -157,7 +182,8 @@ fn sum(counters: &WorkerCounters) -> String {
     let mut line =
         format!("{} packets in, {} out", counters.packets_received, counters.packets_sent);
     let wrong = |name: &str| {
-        name.starts_with("dropped_") || matches!(name, "send_failed" | "receive_failed")
+        name.starts_with("dropped_")
+            || matches!(name, "send_failed" | "receive_failed" | "concealed_samples")
     };
     for (name, _, count) in counters.named().filter(|(name, _, count)| wrong(name) && *count > 0) {
         line.push_str(&format!(", {name} {count}"));
@@ -190,6 +216,7 @@ mod tests {
             device: None,
             in_kernel: false,
             address: Ipv4Addr::LOCALHOST,
+            codecs: Codecs::ALIKE,
             workers: 1,
             tick: Duration::from_millis(5),
             realtime_priority: None,

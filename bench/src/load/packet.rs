@@ -66,17 +66,22 @@ impl Shape {
 
     /// Writes a packet into `out`, which is [`octets`](Self::octets) long.
     pub fn write(&self, mark: Mark, out: &mut [u8]) {
-        let (header, payload) = out.split_at_mut(HEADER_OCTETS);
-        header[0] = 0x80;
-        // The first packet of a stream begins a talkspurt (RFC 3551 §4.1).
-        header[1] = self.payload_type | if mark.index == 0 { 0x80 } else { 0 };
-        header[2..4].copy_from_slice(&sequence(mark.sender, mark.index).to_be_bytes());
-        header[4..8].copy_from_slice(&self.timestamp(mark).to_be_bytes());
-        header[8..12].copy_from_slice(&ssrc(mark.sender).to_be_bytes());
+        self.write_header(mark.sender, mark.index, out);
+        let payload = &mut out[HEADER_OCTETS..];
         payload[..4].copy_from_slice(&mark.sender.to_be_bytes());
         payload[4..8].copy_from_slice(&mark.index.to_be_bytes());
         payload[8..16].copy_from_slice(&mark.sent_ns.to_be_bytes());
         payload[16..].copy_from_slice(self.filling(mark.sender));
+    }
+
+    /// Writes the header of packet `index` of a sender.
+    pub fn write_header(&self, sender: u32, index: u32, out: &mut [u8]) {
+        out[0] = 0x80;
+        // The first packet of a stream begins a talkspurt (RFC 3551 §4.1).
+        out[1] = self.payload_type | if index == 0 { 0x80 } else { 0 };
+        out[2..4].copy_from_slice(&sequence(sender, index).to_be_bytes());
+        out[4..8].copy_from_slice(&self.timestamp(sender, index).to_be_bytes());
+        out[8..12].copy_from_slice(&ssrc(sender).to_be_bytes());
     }
 
     /// Reads a packet.
@@ -84,12 +89,8 @@ impl Shape {
     /// # Errors
     /// What is not as it was sent.
     pub fn read(&self, packet: &[u8]) -> Result<Arrived, Fault> {
-        // RFC 5761 §4; the load itself may have a payload type that looks so with a marker.
-        if let &[first, kind, ..] = packet
-            && first >> 6 == 2
-            && (192..=223).contains(&kind)
-            && kind & 0x7f != self.payload_type
-        {
+        // The load itself may have a payload type that looks so with a marker.
+        if is_rtcp(packet) && packet[1] & 0x7f != self.payload_type {
             return Err(Fault::Rtcp);
         }
         let Some((header, payload)) = packet.split_first_chunk::<HEADER_OCTETS>() else {
@@ -117,14 +118,15 @@ impl Shape {
         Ok(Arrived {
             mark,
             sequence_offset: heard.wrapping_sub(sequence(mark.sender, mark.index)),
-            timestamp_offset: word(&header[4..8]).wrapping_sub(self.timestamp(mark)),
+            timestamp_offset: word(&header[4..8])
+                .wrapping_sub(self.timestamp(mark.sender, mark.index)),
             ssrc: word(&header[8..12]),
         })
     }
 
-    fn timestamp(&self, mark: Mark) -> u32 {
-        let first = mark.sender.wrapping_mul(0x9e37_79b9);
-        first.wrapping_add(mark.index.wrapping_mul(self.timestamp_step))
+    fn timestamp(&self, sender: u32, index: u32) -> u32 {
+        let first = sender.wrapping_mul(0x9e37_79b9);
+        first.wrapping_add(index.wrapping_mul(self.timestamp_step))
     }
 
     /// The payload behind the mark: another piece of the same octets for each of 256 streams.
@@ -132,6 +134,11 @@ impl Shape {
         let start = sender as usize % 256;
         &FILLING[start..start + self.payload_octets - PAYLOAD_MIN_OCTETS]
     }
+}
+
+/// Whether a packet is RTCP (RFC 5761 §4).
+pub fn is_rtcp(packet: &[u8]) -> bool {
+    matches!(packet, &[first, kind, ..] if first >> 6 == 2 && (192..=223).contains(&kind))
 }
 
 /// The SSRC that a party sends with.

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use serde::{Deserialize, Serialize};
 
 use super::call_list::{Call, CallList, Leg};
+use super::codecs::{Codecs, VoiceCodec};
 use super::error::LoadError;
 
 /// How long one answer is waited for.
@@ -29,10 +30,28 @@ struct Request<'a> {
     to_tag: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     sdp: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    codec: Option<Manipulation>,
 }
 
-const PING: Request<'_> =
-    Request { command: "ping", ice: None, call_id: None, from_tag: None, to_tag: None, sdp: None };
+/// What becomes of the codecs of an offer.
+#[derive(Serialize)]
+struct Manipulation {
+    /// Not passed on, but still spoken to who offers.
+    mask: [&'static str; 1],
+    /// Offered in their place.
+    transcode: [&'static str; 1],
+}
+
+const PING: Request<'_> = Request {
+    command: "ping",
+    ice: None,
+    call_id: None,
+    from_tag: None,
+    to_tag: None,
+    sdp: None,
+    codec: None,
+};
 
 /// What it answers, as far as it matters here.
 #[derive(Deserialize)]
@@ -81,12 +100,13 @@ impl Rtpengine {
     pub fn open(
         &mut self,
         parties: &[(SocketAddrV4, SocketAddrV4)],
+        codecs: Codecs,
     ) -> Result<CallList, LoadError> {
         let mut list = CallList::default();
         for (index, &(a, b)) in parties.iter().enumerate() {
             // What is offered to B names the port that B sends to, and the other way round.
-            let for_b = self.request("offer", index, a)?;
-            let for_a = self.request("answer", index, b)?;
+            let for_b = self.request("offer", index, a, codecs)?;
+            let for_a = self.request("answer", index, b, codecs)?;
             list.calls.push(Call {
                 a: Leg { party: a, relay: for_a },
                 b: Leg { party: b, relay: for_b },
@@ -101,15 +121,21 @@ impl Rtpengine {
         command: &'static str,
         index: usize,
         party: SocketAddrV4,
+        codecs: Codecs,
     ) -> Result<SocketAddrV4, LoadError> {
-        let (call_id, sdp) = (format!("load-{index}"), describe(party));
+        let is_offer = command == "offer";
+        let codec = if is_offer { codecs.a } else { codecs.b };
+        let (call_id, sdp) = (format!("load-{index}"), describe(party, codec));
+        let other = codecs.b.rtpmap().split_once('/').map_or("", |(name, _)| name);
         let request = Request {
             command,
             ice: Some("remove"),
             call_id: Some(&call_id),
             from_tag: Some("a"),
-            to_tag: (command == "answer").then_some("b"),
+            to_tag: (!is_offer).then_some("b"),
             sdp: Some(&sdp),
+            codec: (is_offer && codecs.differ())
+                .then_some(Manipulation { mask: ["all"], transcode: [other] }),
         };
         let answer = self
             .ask(&request, ANSWER)
@@ -151,12 +177,14 @@ fn refused(request: &'static str, call: usize, reason: String) -> LoadError {
     LoadError::Rtpengine { request, call, reason }
 }
 
-/// The SDP of a party that speaks A-law at 20 ms.
-fn describe(party: SocketAddrV4) -> String {
+/// The SDP of a party that speaks one codec at 20 ms.
+fn describe(party: SocketAddrV4, codec: VoiceCodec) -> String {
     let (address, port) = (party.ip(), party.port());
+    let (number, map) = (codec.payload_type(), codec.rtpmap());
     format!(
         "v=0\r\no=- 1 1 IN IP4 {address}\r\ns=-\r\nc=IN IP4 {address}\r\nt=0 0\r\n\
-         m=audio {port} RTP/AVP 8\r\na=rtpmap:8 PCMA/8000\r\na=ptime:20\r\na=sendrecv\r\n"
+         m=audio {port} RTP/AVP {number}\r\na=rtpmap:{number} {map}\r\na=ptime:20\r\n\
+         a=sendrecv\r\n"
     )
 }
 
@@ -175,7 +203,7 @@ mod tests {
     #[test]
     fn a_description_names_the_party_it_is_of() {
         let party = "10.98.1.1:20000".parse().unwrap();
-        assert_eq!(media_address(&describe(party)), Some(party));
+        assert_eq!(media_address(&describe(party, VoiceCodec::Pcma)), Some(party));
     }
 
     #[test]
@@ -225,7 +253,7 @@ mod tests {
         let control = answerer(vec![pong(), ok(), ok()]);
         let parties = ["10.98.1.1:20000".parse().unwrap(), "10.98.2.1:20000".parse().unwrap()];
         let mut client = Rtpengine::connect(control).unwrap();
-        let list = client.open(&[(parties[0], parties[1])]).unwrap();
+        let list = client.open(&[(parties[0], parties[1])], Codecs::ALIKE).unwrap();
         let relay = "10.99.0.2:30000".parse().unwrap();
         assert_eq!(list.calls[0].a, Leg { party: parties[0], relay });
         assert_eq!(list.calls[0].b, Leg { party: parties[1], relay });
@@ -235,8 +263,8 @@ mod tests {
     fn refusal(answer: &str) -> String {
         let control = answerer(vec![pong(), answer.to_owned()]);
         let party = "10.98.1.1:20000".parse().unwrap();
-        let error = Rtpengine::connect(control).unwrap().open(&[(party, party)]).unwrap_err();
-        error.to_string()
+        let mut client = Rtpengine::connect(control).unwrap();
+        client.open(&[(party, party)], Codecs::ALIKE).unwrap_err().to_string()
     }
 
     #[test]
