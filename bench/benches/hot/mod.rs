@@ -4,10 +4,11 @@
 
 mod line;
 mod packets;
-mod sound;
+pub mod sound;
+pub mod transcoding;
 
 /// Samples and octets of a 20 ms packet of G.711.
-const BLOCK: usize = 160;
+pub const BLOCK: usize = 160;
 
 /// One hot function, with its input at hand.
 pub trait Work {
@@ -55,6 +56,8 @@ pub const ALL: &[Hot] = &[
     Hot { name: "concealment_20_ms", make: sound::concealment },
     Hot { name: "comfort_noise_20_ms", make: sound::comfort_noise },
     Hot { name: "resample_8_to_16_khz_20_ms", make: sound::resample },
+    Hot { name: "transcode_g722_to_pcma_20_ms", make: transcoding::g722_to_pcma },
+    Hot { name: "transcode_pcma_to_g722_20_ms", make: transcoding::pcma_to_g722 },
     Hot { name: "q921_decode", make: line::q921_decode },
     Hot { name: "hdlc_decode_20_ms", make: line::hdlc_decode },
     Hot { name: "hdlc_encode_20_ms", make: line::hdlc_encode },

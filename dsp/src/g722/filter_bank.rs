@@ -75,8 +75,9 @@ impl Join {
     pub(super) fn process(&mut self, low: &[i16], high: &[i16], samples: &mut [i16]) {
         let held = TAPS / 2 - 1;
         for (n, (low, high)) in low.iter().zip(high).enumerate() {
-            self.differences[held + n] = low - high;
-            self.sums[held + n] = low + high;
+            // What was concealed may be louder than any code.
+            self.differences[held + n] = low.saturating_sub(*high);
+            self.sums[held + n] = low.saturating_add(*high);
         }
         for (n, pair) in samples.chunks_exact_mut(2).take(low.len()).enumerate() {
             pair[0] = saturated(dot(&self.differences[n..], &PHASES[0]) >> 11);

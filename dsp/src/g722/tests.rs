@@ -148,6 +148,22 @@ fn a_long_loss_fades_into_silence_and_a_decoder_can_begin_anew() {
 }
 
 #[test]
+fn losses_in_the_loudest_noise_overload_nothing() {
+    for rate in [Hz8000, Hz16000] {
+        let mut decoder = G722Decoder::new(rate).unwrap();
+        let octets: Vec<u8> = noise(16_000).into_iter().map(|sample| (sample >> 3) as u8).collect();
+        let mut samples = vec![0; rate.hz() as usize / 8_000 * 40];
+        for (number, octets) in octets.chunks(40).enumerate() {
+            if number % 3 == 2 {
+                decoder.conceal(&mut samples);
+            } else {
+                decoder.decode(octets, &mut samples);
+            }
+        }
+    }
+}
+
+#[test]
 fn other_rates_are_refused() {
     let error = G722Encoder::new(Hz48000).unwrap_err().to_string();
     assert_eq!(error, "G.722 has no samples at 48000 Hz");

@@ -92,7 +92,7 @@ pub struct Sending {
     pub payload_type: u8,
     /// The payload type of telephone-event with the codec's clock, if the other side takes it.
     pub telephone_event: Option<u8>,
-    /// Sound a packet carries, ms: 10, 20, 40 or 60, for G.711 also 30.
+    /// Sound a packet carries, ms: 10, 20, 40 or 60, for G.711 and G.722 also 30 and 50.
     pub ptime_ms: u16,
 }
 
@@ -218,11 +218,11 @@ impl RtpLegUpdate {
 }
 
 pub(crate) fn check_sending(sending: &Sending) -> Result<(), MediaError> {
-    if !matches!(sending.ptime_ms, 10 | 20 | 30 | 40 | 60) {
-        return Err(MediaError::Spec("ptime must be 10, 20, 30, 40 or 60 ms"));
+    if !matches!(sending.ptime_ms, 10 | 20 | 30 | 40 | 50 | 60) {
+        return Err(MediaError::Spec("ptime must be 10, 20, 30, 40, 50 or 60 ms"));
     }
-    if sending.ptime_ms == 30 && matches!(sending.codec, Codec::Opus(_)) {
-        return Err(MediaError::Spec("Opus has no packets of 30 ms"));
+    if matches!(sending.ptime_ms, 30 | 50) && matches!(sending.codec, Codec::Opus(_)) {
+        return Err(MediaError::Spec("Opus has no packets of 30 or 50 ms"));
     }
     if sending.payload_type > 127 || sending.telephone_event.is_some_and(|t| t > 127) {
         return Err(MediaError::Spec("a payload type is above 127"));

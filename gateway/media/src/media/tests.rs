@@ -5,6 +5,7 @@ use crate::spec::Remote;
 use std::net::{IpAddr, Ipv4Addr, UdpSocket};
 use std::time::Duration;
 use trunkline_dsp::g711::Law;
+use trunkline_rtp::codec::Codec;
 
 const HERE: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 7));
 
@@ -133,6 +134,18 @@ fn wrong_settings_and_descriptions_are_named() {
     assert!(
         refused(|s| s.remote = Some(Remote::new("[::1]:4000".parse().unwrap()))).contains("IP")
     );
+    assert!(
+        refused(|s| {
+            (s.sending.codec, s.sending.ptime_ms) = (Codec::opus_telephony(), 50);
+        })
+        .contains("Opus")
+    );
     assert_eq!(media.legs(), 0);
     assert_eq!(media.counters().port_pairs_free, 10);
+    // Whatever negotiation may agree on for G.711.
+    for ptime_ms in [10, 50, 60] {
+        let mut spec = RtpLegSpec::g711(HERE, None, Law::A);
+        spec.sending.ptime_ms = ptime_ms;
+        assert!(media.open(spec).is_ok(), "{ptime_ms} ms");
+    }
 }

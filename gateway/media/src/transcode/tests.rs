@@ -21,7 +21,7 @@ fn codecs() -> [Codec; 4] {
 
 /// The lengths of packets that a codec can have, ms.
 fn lengths(codec: Codec) -> &'static [u16] {
-    if matches!(codec, Codec::Opus(_)) { &[10, 20, 40, 60] } else { &[10, 20, 30, 40, 60] }
+    if matches!(codec, Codec::Opus(_)) { &[10, 20, 40, 60] } else { &[10, 20, 30, 40, 50, 60] }
 }
 
 /// All ways from one codec to another.
