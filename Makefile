@@ -62,6 +62,9 @@ bench-media:
 	@scripts/set-up bench
 	cargo build --release -p trunkline-bench --bins
 	target/release/trunkline-bench-media --capacity --out bench
+	target/release/trunkline-bench-media --point 500x50 --codec-a pcma --codec-b pcmu --out bench/pcma-pcmu
+	target/release/trunkline-bench-media --point 50x50 --codec-a pcma --codec-b opus --out bench/pcma-opus
+	target/release/trunkline-bench-timeslots
 
 # What each hot function of the media plane costs, counted by valgrind: the same on every run, so
 # that a small growth is seen. Fails with the functions that have grown beyond bench/instructions.yaml.
