@@ -4,22 +4,39 @@ mod common;
 
 use std::time::Duration;
 
+use common::machine::undisturbed;
 use common::{pesq, records, status, system, wait_idle};
 use trunkline_demo::call::{self, Direction, Embodiment};
 use trunkline_demo::ladder::Ladder;
-use trunkline_demo::network::{TELEPHONE_A, TELEPHONE_B};
+use trunkline_demo::network::{NetworkError, TELEPHONE_A, TELEPHONE_B};
 
-fn assert_intact(directions: &[Direction; 2]) {
+/// What is wrong with the speech of a call, if anything.
+fn check_intact(directions: &[Direction; 2]) -> Result<(), String> {
     for direction in directions {
-        assert!(direction.comparison.is_intact(), "{}", direction.report());
+        println!("{}", direction.report());
+        if !direction.comparison.is_intact() {
+            return Err(direction.report());
+        }
         let score = pesq(&direction.said, &direction.heard, direction.comparison.delay_ms);
         if let Some(score) = score {
             println!("{}: PESQ {score:.2}", direction.name);
-            // Two cores carry exchange, gateways and phone: a tick that comes late lets the playout
-            // adjust, and each adjustment within a word costs up to a quarter of a point.
-            assert!(score >= 3.5, "{}: PESQ {score}", direction.name);
+            if score < 4.0 {
+                return Err(format!("{}: PESQ {score}", direction.name));
+            }
         }
     }
+    Ok(())
+}
+
+/// Makes a call of the demonstration until the machine lets it through undisturbed; gives how
+/// many calls that took.
+fn intact(mut call: impl FnMut() -> Result<[Direction; 2], NetworkError>) -> usize {
+    let mut calls = 0;
+    undisturbed(|| {
+        calls += 1;
+        check_intact(&call().unwrap_or_else(|error| panic!("{error}")))
+    });
+    calls
 }
 
 #[test]
@@ -27,12 +44,9 @@ fn all_calls_of_the_patent_carry_speech_intact_and_leave_nothing() {
     let (mut network, _folder) = system(1, |_| {});
     let mut ladder = Ladder::default();
 
-    let first = call::click(&mut network, &mut ladder, TELEPHONE_A, Embodiment::First);
-    assert_intact(&first.unwrap_or_else(|error| panic!("{error}")));
-    let second = call::click(&mut network, &mut ladder, TELEPHONE_B, Embodiment::Second);
-    assert_intact(&second.unwrap_or_else(|error| panic!("{error}")));
-    let third = call::telephone_to_telephone(&mut network, &mut ladder);
-    assert_intact(&third.unwrap_or_else(|error| panic!("{error}")));
+    let first = intact(|| call::click(&mut network, &mut ladder, TELEPHONE_A, Embodiment::First));
+    let second = intact(|| call::click(&mut network, &mut ladder, TELEPHONE_B, Embodiment::Second));
+    let third = intact(|| call::telephone_to_telephone(&mut network, &mut ladder));
 
     let (a, b) = (network.layout.gateway_a(), network.layout.gateway_b());
     wait_idle(a);
@@ -42,7 +56,7 @@ fn all_calls_of_the_patent_carry_speech_intact_and_leave_nothing() {
     // One record a call and gateway, with both legs' causes and what the media did.
     let (of_a, of_b) = common::wait_for("all records", Duration::from_secs(5), || {
         let (a, b) = (records(&network, 'a'), records(&network, 'b'));
-        (a.len() == 2 && b.len() == 2).then_some((a, b))
+        (a.len() == first + third && b.len() == second + third).then_some((a, b))
     });
     let click = &of_a[0];
     assert_eq!(click["number"], "+81333331234");
@@ -57,10 +71,10 @@ fn all_calls_of_the_patent_carry_speech_intact_and_leave_nothing() {
         assert!(media[heard]["mos_cq"].as_f64().is_some_and(|mos| mos > 3.6), "{media}");
     }
     assert!(click["answered_ms"].as_u64().unwrap() > 5_000);
-    let from_telephone = &of_a[1];
+    let from_telephone = &of_a[first];
     assert_eq!(from_telephone["calling"], "+81333331234");
     assert_eq!(from_telephone["number"], "+81469595678");
-    assert_eq!(of_b[1]["calling"], "+81333331234", "the calling number crosses both gateways");
+    assert_eq!(of_b[second]["calling"], "+81333331234", "the calling number crosses both gateways");
 
     let layout = network.layout.clone();
     network.end().unwrap_or_else(|error| panic!("{error}"));

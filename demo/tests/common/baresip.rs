@@ -105,12 +105,13 @@ impl Baresip {
         String::from_utf8_lossy(&text).into_owned()
     }
 
-    /// The file with what it heard.
+    /// The file with what it heard in its last call.
     pub fn heard(&self) -> PathBuf {
         std::fs::read_dir(&self.folder)
             .expect("its folder")
             .filter_map(|entry| Some(entry.ok()?.path()))
-            .find(|path| path.to_string_lossy().ends_with("-dec.wav"))
+            .filter(|path| path.to_string_lossy().ends_with("-dec.wav"))
+            .max_by_key(|path| path.metadata().and_then(|file| file.modified()).ok())
             .unwrap_or_else(|| panic!("baresip recorded nothing: {}", self.said()))
     }
 

@@ -13,6 +13,7 @@ use trunkline_demo::speech;
 
 pub mod baresip;
 pub mod chromium;
+pub mod machine;
 pub mod sipp;
 pub mod stranger;
 
