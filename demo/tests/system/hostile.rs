@@ -1,14 +1,12 @@
 //! Strangers send what nobody should, to every listener, while a call is up: the call does not
 //! suffer, what was sent is counted, and nothing is left over.
 
-mod common;
-
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use common::stranger::{Injector, Noise, damaged, pour, send_all};
-use common::{ended_call, exchange_calls, status, system, wait_for, wait_idle};
+use crate::common::stranger::{Injector, Noise, damaged, pour, send_all};
+use crate::common::{ended_call, exchange_calls, status, system_alone, wait_for, wait_idle};
 use serde_json::Value;
 use trunkline_demo::comparison::compare;
 use trunkline_demo::network::{Layout, Network, TELEPHONE_A, get};
@@ -175,7 +173,7 @@ fn half_open(layout: &Layout) -> Vec<TcpStream> {
 
 #[test]
 fn strangers_at_every_listener_do_not_harm_a_call() {
-    let (mut network, _folder) = system(80, |layout| layout.speech_s = SPEECH_S);
+    let (mut network, _folder) = system_alone(80, |layout| layout.speech_s = SPEECH_S);
     let layout = network.layout.clone();
     let gateway = layout.gateway_a();
     let names = ["gateway-a", "directory", "web"];
@@ -231,7 +229,7 @@ fn strangers_at_every_listener_do_not_harm_a_call() {
 
 #[test]
 fn a_stranger_cannot_speak_into_a_call() {
-    let (network, _folder) = system(81, |layout| layout.speech_s = SPEECH_S);
+    let (network, _folder) = system_alone(81, |layout| layout.speech_s = SPEECH_S);
     let layout = &network.layout;
     // From before the call on: the stranger's packet may be the first on the call's port.
     let injector = Injector::start(stranger(layout), layout.gateway_a(), 20_000..=20_100);

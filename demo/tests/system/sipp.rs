@@ -1,12 +1,12 @@
 //! SIPp, a foreign SIP implementation, calls telephones of the exchange through the gateway and is
 //! called by them.
 
-mod common;
-
 use std::time::Duration;
 
-use common::sipp::{self, Scenario, Sipp};
-use common::{ended_call, exchange_calls, has, records, status, system, wait_for, wait_idle};
+use crate::common::sipp::{self, Scenario, Sipp};
+use crate::common::{
+    ended_call, exchange_calls, has, records, status, system, wait_for, wait_idle,
+};
 use serde_json::{Value, json};
 use trunkline_demo::comparison::{Comparison, compare};
 use trunkline_demo::network::{Network, post};

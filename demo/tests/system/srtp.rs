@@ -1,14 +1,12 @@
 //! SRTP with keys in session descriptions, against foreign phones and between our own gateways.
 
-mod common;
-
 use std::net::Ipv4Addr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use common::baresip::Baresip;
-use common::sipp::{self, Sipp};
-use common::{
+use crate::common::baresip::Baresip;
+use crate::common::sipp::{self, Sipp};
+use crate::common::{
     ended_call, exchange_calls, has, records, speech_with_silence, system, wait_for, wait_idle,
 };
 use serde_json::{Value, json};
@@ -36,7 +34,7 @@ fn recorded(network: &Network) -> Value {
 /// Fails unless `heard` has what is in `said`, in shape: other programs round in their own ways.
 fn assert_heard(said: &str, heard: &PathBuf, layout: &Layout) {
     let read = |path: &PathBuf| speech::read(path).expect("a recording");
-    common::begins_at_ms(&read(&layout.file(said)), &read(heard));
+    crate::common::begins_at_ms(&read(&layout.file(said)), &read(heard));
 }
 
 /// Neither the log of gateway A nor its records have anything of a key; gives the log.
@@ -54,7 +52,7 @@ fn baresip_and_a_telephone_talk_under_srtp() {
     if !has("baresip") {
         return;
     }
-    let (network, _folder) = system(60, |layout| {
+    let (network, _folder) = system(64, |layout| {
         layout.speech_s = 4;
         layout.more_of_gateway_a = "srtp: { policy: require }\n".to_owned();
     });
@@ -80,7 +78,7 @@ fn a_telephone_calls_baresip_under_srtp() {
         return;
     }
     let address = Baresip::free_address();
-    let (network, _folder) = system(61, |layout| {
+    let (network, _folder) = system(65, |layout| {
         layout.speech_s = 4;
         layout.more_of_gateway_a = format!(
             "phones:\n  - {{ number: \"03-1111-0005\", uri: \"sip:baresip@{address}\" }}\n\
@@ -111,7 +109,7 @@ fn plain_rtp_is_refused_where_srtp_is_required() {
     if !has("sipp") {
         return;
     }
-    let (network, _folder) = system(62, |layout| {
+    let (network, _folder) = system(66, |layout| {
         layout.speech_s = 1;
         layout.more_of_gateway_a = "srtp: { policy: require }\n".to_owned();
     });
@@ -130,7 +128,7 @@ fn plain_rtp_is_refused_where_srtp_is_required() {
 
 #[test]
 fn a_gateway_that_knows_no_srtp_is_called_with_plain_rtp() {
-    let (network, _folder) = system(63, |layout| {
+    let (network, _folder) = system(67, |layout| {
         layout.speech_s = 2;
         layout.hang_up_after_ms = Some(3_000);
         layout.more_of_gateway_a = "srtp: { policy: prefer }\n".to_owned();

@@ -1,12 +1,10 @@
 //! A gateway whose media workers have no time left refuses new calls on both sides, at once, and
 //! says so: to the caller, to the line, in the records, the metrics and the log.
 
-mod common;
-
 use std::time::Duration;
 
-use common::sipp::{self, Scenario, Sipp};
-use common::{ended_call, has, records, status, system, wait_for, wait_idle};
+use crate::common::sipp::{self, Scenario, Sipp};
+use crate::common::{ended_call, has, records, status, system, wait_for, wait_idle};
 use serde_json::{Value, json};
 use trunkline_demo::network::{get, post};
 

@@ -1,16 +1,14 @@
 //! baresip, a foreign phone with a jitter buffer and codecs of its own, calls a telephone of the
 //! exchange through the gateway and is called by it.
 
-mod common;
-
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use common::baresip::Baresip;
-use common::machine::undisturbed;
-use common::{
-    begins_at_ms, ended_call, exchange_calls, has, pesq, speech_with_silence, system, wait_for,
-    wait_idle,
+use crate::common::baresip::Baresip;
+use crate::common::machine::undisturbed;
+use crate::common::{
+    begins_at_ms, ended_call, exchange_calls, has, pesq, speech_with_silence, system_alone,
+    wait_for, wait_idle,
 };
 use serde_json::{Value, json};
 use trunkline_demo::network::{Layout, post};
@@ -43,7 +41,7 @@ fn baresip_and_a_telephone_hear_one_another() {
     if !has("baresip") {
         return;
     }
-    let (network, _folder) = system(40, |layout| layout.speech_s = 4);
+    let (network, _folder) = system_alone(40, |layout| layout.speech_s = 4);
     let layout = &network.layout;
     let baresip =
         Baresip::at(layout, Baresip::free_address(), "PCMA", &speech_with_silence(layout));
@@ -63,7 +61,7 @@ fn baresip_speaks_opus_to_a_telephone() {
     if !has("baresip") {
         return;
     }
-    let (network, _folder) = system(42, |layout| {
+    let (network, _folder) = system_alone(42, |layout| {
         layout.speech_s = 4;
         layout.more_of_gateway_a = "codecs: [opus, pcma]\n".to_owned();
     });
@@ -99,7 +97,7 @@ fn a_telephone_calls_baresip_which_speaks_mu_law() {
         return;
     }
     let address = Baresip::free_address();
-    let (network, _folder) = system(41, |layout| {
+    let (network, _folder) = system_alone(41, |layout| {
         layout.speech_s = 4;
         layout.more_of_gateway_a = format!(
             "phones:\n  - {{ number: \"03-1111-0005\", uri: \"sip:baresip@{address}\" }}\n"

@@ -1,12 +1,10 @@
 //! A wrong configuration is refused by every program before a socket opens: file, line, key, what
 //! is wrong and what to do, and exit status 2.
 
-mod common;
-
 use std::path::Path;
 use std::process::{Command, Output};
 
-use common::programs;
+use crate::common::programs;
 use trunkline_demo::network::{Layout, write_files};
 
 /// Exit status for a configuration that cannot be used.

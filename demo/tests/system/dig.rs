@@ -1,10 +1,8 @@
 //! dig, a foreign resolver, asks the directory of a running system.
 
-mod common;
-
 use std::process::Command;
 
-use common::{has, system};
+use crate::common::{has, system};
 use trunkline_demo::network::Network;
 
 /// What dig prints for a NAPTR query of this number's name: status line and short answers.

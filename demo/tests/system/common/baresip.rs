@@ -3,6 +3,7 @@
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, UdpSocket};
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::atomic::{AtomicU16, Ordering};
 
 use trunkline_demo::network::Layout;
 
@@ -13,8 +14,6 @@ const MODULES: &str = "/usr/lib/baresip/modules";
 /// A baresip phone.
 #[derive(Debug)]
 pub struct Baresip {
-    /// Where it takes calls.
-    pub address: SocketAddr,
     folder: PathBuf,
     log: PathBuf,
 }
@@ -30,9 +29,13 @@ impl Baresip {
             let at = (Ipv4Addr::LOCALHOST, port);
             UdpSocket::bind(at).is_ok() && TcpListener::bind(at).is_ok()
         };
-        // Below the ports that the system gives to whoever asks for any.
+        // Below the ports that the system gives to whoever asks for any, and never one that
+        // another test has been told and does not use yet.
+        static NEXT: AtomicU16 = AtomicU16::new(0);
         let first = 10_000 + u16::from(std::process::id().to_le_bytes()[0]) * 64;
-        let port = (first..first + 64).step_by(2).find(|&port| free(port) && free(port + 1));
+        let port = std::iter::repeat_with(|| first + NEXT.fetch_add(2, Ordering::Relaxed) % 64)
+            .take(32)
+            .find(|&port| free(port) && free(port + 1));
         (Ipv4Addr::LOCALHOST, port.expect("a free port")).into()
     }
 
@@ -82,7 +85,7 @@ impl Baresip {
             ),
         );
         write("contacts", String::new());
-        Self { address, log: layout.file("baresip.log"), folder }
+        Self { log: layout.file("baresip.log"), folder }
     }
 
     /// Calls `number` at `gateway`; the program ends after `end_after_s`.

@@ -1,13 +1,11 @@
 //! A click in a real browser: headless Chromium opens the page, the person clicks a number, the
 //! desktop starts the registered phone, and a telephone rings and talks.
 
-mod common;
-
 use std::path::PathBuf;
 use std::time::Duration;
 
-use common::chromium::{Browser, Person};
-use common::{exchange_calls, has, system, wait_for, wait_idle};
+use crate::common::chromium::{Browser, Person};
+use crate::common::{exchange_calls, has, system, wait_for, wait_idle};
 use serde_json::Value;
 use trunkline_demo::comparison::compare;
 use trunkline_demo::network::{Layout, Network};

@@ -1,11 +1,9 @@
 //! Numbers that a page may not ring, and linked data that is not to be believed: the phone and the
 //! web server refuse them, and nothing reaches a gateway.
 
-mod common;
-
 use std::process::{Command, Output};
 
-use common::{exchange_calls, status, system};
+use crate::common::{exchange_calls, status, system};
 use trunkline_demo::network::{Layout, get};
 
 /// Runs the phone to its end.

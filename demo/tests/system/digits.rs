@@ -1,13 +1,11 @@
 //! Digits in both directions: from a phone to a telephone's line, where they are heard as tones,
 //! and keyed on a telephone, from where they reach a SIP peer as telephone events (RFC 4733).
 
-mod common;
-
 use std::net::UdpSocket;
 use std::time::{Duration, Instant};
 
-use common::sipp::{self, Scenario, Sipp};
-use common::{ended_call, exchange_calls, has, status, system, wait_for, wait_idle};
+use crate::common::sipp::{self, Scenario, Sipp};
+use crate::common::{ended_call, exchange_calls, has, status, system, wait_for, wait_idle};
 use serde_json::json;
 use trunkline_demo::network::post;
 

@@ -1,10 +1,9 @@
 //! What the system tests share.
-#![allow(dead_code)] // Each test program uses its part.
 
 use std::cell::RefCell;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
@@ -27,19 +26,35 @@ pub fn programs() -> PathBuf {
     folder
 }
 
-/// Held by the test that runs: two systems at once would take each other's time from the media.
-static ALONE: Mutex<()> = Mutex::new(());
+/// Who has the machine: one test that judges speech, or several that do not.
+static MACHINE: RwLock<()> = RwLock::new(());
 
-thread_local! {
-    /// Keeps [`ALONE`] to the end of the test, which is a thread of its own.
-    static HELD: RefCell<Option<MutexGuard<'static, ()>>> = const { RefCell::new(None) };
+/// A test's share of [`MACHINE`].
+enum Share {
+    Whole { _held: RwLockWriteGuard<'static, ()> },
+    Part { _held: RwLockReadGuard<'static, ()> },
 }
 
-/// A system of its own for one test, on the loopback network `number`.
+thread_local! {
+    /// Keeps the share to the end of the test, which is a thread of its own.
+    static SHARE: RefCell<Option<Share>> = const { RefCell::new(None) };
+}
+
+/// A system of its own for one test, on the loopback network `number`, beside other tests.
 pub fn system(number: u8, adjust: impl FnOnce(&mut Layout)) -> (Network, tempfile::TempDir) {
-    HELD.with_borrow_mut(|held| {
-        held.get_or_insert_with(|| ALONE.lock().unwrap_or_else(PoisonError::into_inner));
-    });
+    let share = || Share::Part { _held: MACHINE.read().unwrap_or_else(PoisonError::into_inner) };
+    SHARE.with_borrow_mut(|held| _ = held.get_or_insert_with(share));
+    start(number, adjust)
+}
+
+/// The same while no other test runs: a second system would take its time from the media.
+pub fn system_alone(number: u8, adjust: impl FnOnce(&mut Layout)) -> (Network, tempfile::TempDir) {
+    let share = || Share::Whole { _held: MACHINE.write().unwrap_or_else(PoisonError::into_inner) };
+    SHARE.with_borrow_mut(|held| _ = held.get_or_insert_with(share));
+    start(number, adjust)
+}
+
+fn start(number: u8, adjust: impl FnOnce(&mut Layout)) -> (Network, tempfile::TempDir) {
     let mut folder = tempfile::tempdir().expect("a folder");
     folder.disable_cleanup(std::env::var_os("KEEP").is_some());
     let mut layout = Layout::apart(folder.path(), &programs(), number);

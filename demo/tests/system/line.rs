@@ -1,12 +1,10 @@
 //! The line fails and comes back.
 
-mod common;
-
 use std::net::Ipv4Addr;
 use std::time::{Duration, Instant};
 
-use common::sipp::{self, Scenario, Sipp};
-use common::{ended_call, has, records, status, system, wait_for, wait_idle};
+use crate::common::sipp::{self, Scenario, Sipp};
+use crate::common::{ended_call, has, records, status, system, wait_for, wait_idle};
 use trunkline_demo::network::get;
 
 /// The value of a metric as /metrics writes it.

@@ -1,14 +1,12 @@
 //! What an operator relies on: metrics that move with a call, logs in which a call's id finds all
 //! of it, an end that waits for calls, and a table that can be changed without a break.
 
-mod common;
-
 use std::collections::BTreeMap;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use common::sipp::{self, Scenario, Sipp};
-use common::{ended_call, has, records, status, system, wait_for, wait_idle};
+use crate::common::sipp::{self, Scenario, Sipp};
+use crate::common::{ended_call, has, records, status, system, wait_for, wait_idle};
 use serde_json::Value;
 use trunkline_demo::network::{Network, get};
 

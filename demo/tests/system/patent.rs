@@ -1,11 +1,9 @@
 //! The calls of the patent, with all programs of the system.
 
-mod common;
-
 use std::time::Duration;
 
-use common::machine::undisturbed;
-use common::{pesq, records, status, system, wait_idle};
+use crate::common::machine::undisturbed;
+use crate::common::{pesq, records, status, system_alone, wait_idle};
 use trunkline_demo::call::{self, Direction, Embodiment};
 use trunkline_demo::ladder::Ladder;
 use trunkline_demo::network::{NetworkError, TELEPHONE_A, TELEPHONE_B};
@@ -41,7 +39,7 @@ fn intact(mut call: impl FnMut() -> Result<[Direction; 2], NetworkError>) -> usi
 
 #[test]
 fn all_calls_of_the_patent_carry_speech_intact_and_leave_nothing() {
-    let (mut network, _folder) = system(1, |_| {});
+    let (mut network, _folder) = system_alone(1, |_| {});
     let mut ladder = Ladder::default();
 
     let first = intact(|| call::click(&mut network, &mut ladder, TELEPHONE_A, Embodiment::First));
@@ -54,7 +52,7 @@ fn all_calls_of_the_patent_carry_speech_intact_and_leave_nothing() {
     assert_eq!(status(a)["spans"][0]["channels"]["idle"], 30);
 
     // One record a call and gateway, with both legs' causes and what the media did.
-    let (of_a, of_b) = common::wait_for("all records", Duration::from_secs(5), || {
+    let (of_a, of_b) = crate::common::wait_for("all records", Duration::from_secs(5), || {
         let (a, b) = (records(&network, 'a'), records(&network, 'b'));
         (a.len() == first + third && b.len() == second + third).then_some((a, b))
     });

@@ -1,0 +1,19 @@
+//! The whole system at work, with software that nobody here wrote on the other side.
+//!
+//! One program, so that tests can share the machine: those that judge speech have it for
+//! themselves ([`common::system_alone`]), of the others as many run as there are cores.
+
+mod baresip;
+mod browser;
+mod common;
+mod configuration;
+mod dig;
+mod digits;
+mod hostile;
+mod line;
+mod operations;
+mod overload;
+mod patent;
+mod refused_numbers;
+mod sipp;
+mod srtp;
