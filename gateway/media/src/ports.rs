@@ -3,6 +3,7 @@
 use std::io;
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::ops::RangeInclusive;
+use std::os::fd::AsRawFd;
 use std::sync::Arc;
 
 use crossbeam::queue::ArrayQueue;
@@ -92,9 +93,30 @@ fn bind(address: SocketAddr, dscp: u8) -> io::Result<UdpSocket> {
         socket.set_tclass_v6(traffic_class)?;
     } else {
         socket.set_tos_v4(traffic_class)?;
+        send_whole(&socket)?;
     }
     socket.bind(&SockAddr::from(address))?;
     Ok(socket.into())
+}
+
+/// Lets packets go out unfragmented, whatever is known of the path.
+///
+/// The mark is there by default too (path MTU discovery, RFC 1191), but then the kernel takes a
+/// number for reassembly from a table that all sockets share, in case it has to fragment after all.
+/// A packet that must not be fragmented needs none (RFC 6864 §4.1).
+fn send_whole(socket: &Socket) -> io::Result<()> {
+    let probe: libc::c_int = libc::IP_PMTUDISC_PROBE;
+    // SAFETY: the descriptor is open, and the pointer and the length are those of `probe`.
+    let set = unsafe {
+        libc::setsockopt(
+            socket.as_raw_fd(),
+            libc::IPPROTO_IP,
+            libc::IP_MTU_DISCOVER,
+            (&raw const probe).cast(),
+            size_of_val(&probe) as libc::socklen_t,
+        )
+    };
+    if set == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
 #[cfg(test)]

@@ -14,8 +14,9 @@ use super::{Joint, Leg, Surroundings};
 use crate::packet_io::{RelayBelow, Stream};
 use crate::spec::Payload;
 
-/// Packets of nothing but speech after which a stream is given away.
-const STEADY_PACKETS: u16 = 50;
+/// Packets of nothing but speech after which a stream is given away: a digit or a new description
+/// seldom comes alone.
+const STEADY_PACKETS: u16 = 16;
 
 /// A stream below, as one of its legs sees it.
 #[derive(Debug)]

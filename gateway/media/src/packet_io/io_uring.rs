@@ -5,30 +5,26 @@
 //! one call the worker makes a tick.
 
 mod receive_buffers;
+mod ring;
 mod send_slots;
 
-use std::collections::VecDeque;
-use std::fmt;
 use std::io;
 use std::mem::{self, ManuallyDrop};
 use std::net::{SocketAddr, UdpSocket};
 use std::os::fd::AsRawFd;
 use std::time::{Duration, Instant};
 
-use io_uring::{cqueue, opcode, squeue, types};
+use io_uring::{cqueue, opcode, types};
 use slab::Slab;
 
 use self::receive_buffers::ReceiveBuffers;
+use self::ring::Ring;
 use self::send_slots::SendSlots;
 use super::sockaddr::{SOCKADDR_MAX_OCTETS, read};
 use super::{Backend, DATAGRAM_MAX_OCTETS, Datagram, IoCounts, PacketIo, PortIndex, Sink, Verdict};
 
 /// Receive buffers of a worker.
 pub(super) const BUFFERS: u16 = 1024;
-/// Requests that can wait for one submission.
-const QUEUE: u32 = 1024;
-/// Completions that can wait to be read.
-const COMPLETIONS: u32 = 8192;
 /// Rounds of one receive: a port that ran out of buffers gets its next in the next round.
 const ROUNDS: usize = 4;
 /// Ports that the kernel serves in a round (its `IO_LOCAL_TW_DEFAULT_MAX`, from Linux 6.13 on;
@@ -58,6 +54,8 @@ pub struct IoUring {
 #[derive(Debug)]
 struct Port {
     socket: UdpSocket,
+    /// The ring has a hold of the socket under the port's index.
+    is_held: bool,
     closing: bool,
 }
 
@@ -119,7 +117,10 @@ impl IoUring {
         }
         if !cqueue::more(done.flags()) {
             if closing {
-                self.ports.try_remove(index);
+                // Every send that was queued before the cancellation has been submitted with it.
+                if self.ports.try_remove(index).is_some_and(|port| port.is_held) {
+                    self.ring.let_go(index);
+                }
             } else {
                 self.arm(index);
             }
@@ -176,12 +177,22 @@ fn send(
     if sends.is_full() {
         // Sends complete inside the submission: this frees their slots.
         ring.submit();
-        ring.release_sent(sends, counts);
+        ring.look_through(|completion| {
+            let is_send = completion.user_data() & !INDEX == SEND;
+            if is_send {
+                complete_send(sends, counts, completion);
+            }
+            is_send
+        });
     }
-    let queued = ports.get(port.0 as usize).is_some_and(|port| {
+    let queued = ports.get(port.0 as usize).is_some_and(|Port { socket, is_held, .. }| {
         let Some((slot, place)) = sends.fill(to, bytes) else { return false };
-        let fd = types::Fd(port.socket.as_raw_fd());
-        let request = opcode::Send::new(fd, place.octets, bytes.len() as u32)
+        let len = bytes.len() as u32;
+        let request = match is_held {
+            true => opcode::Send::new(types::Fixed(port.0), place.octets, len),
+            false => opcode::Send::new(types::Fd(socket.as_raw_fd()), place.octets, len),
+        };
+        let request = request
             .flags(libc::MSG_DONTWAIT)
             .dest_addr(place.address.cast())
             .dest_addr_len(u32::from(place.address_len))
@@ -210,7 +221,10 @@ fn complete_send(sends: &mut SendSlots, counts: &mut IoCounts, done: &cqueue::En
 
 impl PacketIo for IoUring {
     fn open_port(&mut self, socket: UdpSocket) -> io::Result<PortIndex> {
-        let index = self.ports.insert(Port { socket, closing: false });
+        let entry = self.ports.vacant_entry();
+        let index = entry.key();
+        let is_held = self.ring.hold(index, &socket);
+        entry.insert(Port { socket, is_held, closing: false });
         self.unarmed.reserve(self.ports.len());
         self.arm(index);
         Ok(PortIndex(index as u32))
@@ -304,71 +318,5 @@ impl RoomForAddress {
         let mut header: libc::msghdr = unsafe { mem::zeroed() };
         header.msg_namelen = SOCKADDR_MAX_OCTETS as u32;
         Self(header)
-    }
-}
-
-/// The ring itself, and completions that were read while looking for others.
-struct Ring {
-    ring: io_uring::IoUring,
-    set_aside: VecDeque<cqueue::Entry>,
-}
-
-impl Ring {
-    /// The best mode this kernel knows.
-    fn new() -> io::Result<Self> {
-        let builder = || {
-            let mut builder = io_uring::IoUring::builder();
-            builder.setup_cqsize(COMPLETIONS).setup_taskrun_flag();
-            builder
-        };
-        let ring = builder()
-            .setup_single_issuer()
-            .setup_defer_taskrun()
-            .build(QUEUE)
-            .or_else(|_| builder().setup_coop_taskrun().build(QUEUE))
-            .or_else(|_| io_uring::IoUring::builder().setup_cqsize(COMPLETIONS).build(QUEUE))?;
-        Ok(Self { ring, set_aside: VecDeque::with_capacity(COMPLETIONS as usize) })
-    }
-
-    /// Queues a request, after a submission if there is no room; false when that did not help.
-    ///
-    /// # Safety
-    /// What the request points to must stay valid until it has completed.
-    unsafe fn push(&mut self, request: &squeue::Entry) -> bool {
-        // SAFETY: the caller's promise.
-        if unsafe { self.ring.submission().push(request) }.is_ok() {
-            return true;
-        }
-        self.submit();
-        // SAFETY: the caller's promise.
-        unsafe { self.ring.submission().push(request) }.is_ok()
-    }
-
-    /// Gives the queued requests to the kernel and lets it post what is due. An error (`EBUSY`,
-    /// `EINTR`) leaves them queued for the next time.
-    fn submit(&mut self) {
-        let _ = self.ring.submit();
-    }
-
-    fn next(&mut self) -> Option<cqueue::Entry> {
-        self.set_aside.pop_front().or_else(|| self.ring.completion().next())
-    }
-
-    /// Looks through the completions for sends, and sets the others aside.
-    fn release_sent(&mut self, sends: &mut SendSlots, counts: &mut IoCounts) {
-        while self.set_aside.len() < COMPLETIONS as usize {
-            let Some(completion) = self.ring.completion().next() else { break };
-            if completion.user_data() & !INDEX == SEND {
-                complete_send(sends, counts, &completion);
-            } else {
-                self.set_aside.push_back(completion);
-            }
-        }
-    }
-}
-
-impl fmt::Debug for Ring {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Ring").field("set_aside", &self.set_aside.len()).finish()
     }
 }

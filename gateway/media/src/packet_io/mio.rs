@@ -1,5 +1,7 @@
 //! The portable back end: non-blocking sockets, and epoll to learn which of them have something.
 
+mod two_datagrams;
+
 use std::io;
 use std::net::{SocketAddr, UdpSocket};
 use std::time::Duration;
@@ -7,18 +9,14 @@ use std::time::Duration;
 use mio::{Events, Interest, Poll, Token};
 use slab::Slab;
 
+use self::two_datagrams::{DATAGRAMS, Read, TwoDatagrams};
 use super::{
     BURST_PER_PORT, Backend, DATAGRAM_MAX_OCTETS, Datagram, IoCounts, PacketIo, PortIndex, Sink,
-    TAILROOM_OCTETS, Verdict,
+    Verdict,
 };
 
 /// Readiness events taken from the kernel at once.
 const EVENTS: usize = 1024;
-
-/// One octet more than is accepted, to see what is too long.
-const READ_OCTETS: usize = DATAGRAM_MAX_OCTETS + 1;
-/// The datagram and the room behind it, which is more than that one octet.
-const BUFFER_OCTETS: usize = DATAGRAM_MAX_OCTETS + TAILROOM_OCTETS;
 
 /// Packet I/O over mio.
 #[derive(Debug)]
@@ -29,7 +27,7 @@ pub struct Mio {
     /// Ports that may still have something (readiness comes by edge).
     ready: Vec<usize>,
     counts: IoCounts,
-    buffer: Box<[u8; BUFFER_OCTETS]>,
+    datagrams: TwoDatagrams,
 }
 
 #[derive(Debug)]
@@ -50,7 +48,7 @@ impl Mio {
             ports: Slab::with_capacity(EVENTS),
             ready: Vec::with_capacity(EVENTS),
             counts: IoCounts::default(),
-            buffer: Box::new([0; BUFFER_OCTETS]),
+            datagrams: TwoDatagrams::new(),
         })
     }
 
@@ -76,19 +74,13 @@ impl Mio {
 
     /// Takes up to a burst from one port; true when it may have more.
     fn drain(&mut self, index: usize, sink: &mut Sink<'_>) -> bool {
-        for _ in 0..BURST_PER_PORT {
+        for _ in 0..BURST_PER_PORT / DATAGRAMS {
             let Some(port) = self.ports.get(index) else { return false };
-            match port.socket.recv_from(&mut self.buffer[..READ_OCTETS]) {
-                Ok((len, _)) if len > DATAGRAM_MAX_OCTETS => self.counts.oversized += 1,
-                Ok((len, from)) => {
-                    self.counts.received += 1;
-                    let room = &mut self.buffer[..len + TAILROOM_OCTETS];
-                    let mut datagram = Datagram::new(room, len);
-                    let verdict = sink(PortIndex(index as u32), from, &mut datagram);
-                    if let Verdict::Forward { port, to, len: kept } = verdict {
-                        let kept = kept.min(len + TAILROOM_OCTETS);
-                        let sent = send_to(&self.ports, port, to, &self.buffer[..kept]);
-                        self.count_sent(sent);
+            match self.datagrams.fill(&port.socket) {
+                Ok(count) => {
+                    (0..count).for_each(|number| self.show(index, number, sink));
+                    if count < DATAGRAMS {
+                        return false;
                     }
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return false,
@@ -98,6 +90,26 @@ impl Mio {
             }
         }
         true
+    }
+
+    /// Shows a datagram that was read.
+    fn show(&mut self, index: usize, number: usize, sink: &mut Sink<'_>) {
+        let Read { from, octets, memory } = self.datagrams.datagram(number);
+        if octets > DATAGRAM_MAX_OCTETS {
+            self.counts.oversized += 1;
+            return;
+        }
+        let Some(from) = from else {
+            self.counts.receive_failed += 1;
+            return;
+        };
+        self.counts.received += 1;
+        let verdict = sink(PortIndex(index as u32), from, &mut Datagram::new(memory, octets));
+        if let Verdict::Forward { port, to, len } = verdict {
+            let len = len.min(memory.len());
+            let sent = send_to(&self.ports, port, to, &memory[..len]);
+            self.count_sent(sent);
+        }
     }
 
     fn count_sent(&mut self, sent: bool) {
