@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
-use trunkline_call::routing::{NumberType, PacketTarget, PrefixRoute, prefix_digits};
+use trunkline_call::routing::{NumberType, PacketTarget, PrefixRoute, Via, prefix_digits};
 use trunkline_call::trunk::{Hunting, TrunkGroup};
 use trunkline_number::{CountryProfile, Dialled, E164};
 use trunkline_program::{ConfigurationError, Source};
@@ -102,6 +102,10 @@ pub struct Rtp {
     /// Cores that a media worker is pinned to; empty for one worker on every core.
     #[serde(default)]
     pub workers: Vec<usize>,
+    /// Calls between two peers on the packet side that need nothing done to their media are relayed
+    /// in the kernel (`af_xdp` only). Not every driver can send from there: try it with yours.
+    #[serde(default)]
+    pub kernel_relay: bool,
     /// Packet time towards RTP, in ms: 10, 20, 30, 40 or 60.
     #[serde(default = "default_ptime_ms")]
     pub ptime_ms: u32,
@@ -192,6 +196,8 @@ pub enum CodecName {
     Pcma,
     /// G.711 µ-law.
     Pcmu,
+    /// G.722; between a peer and the line its lower half.
+    G722,
     /// Opus, narrow band.
     Opus,
 }
@@ -282,14 +288,19 @@ pub struct TrunkGroupEntry {
     pub hunting: Hunting,
 }
 
-/// A prefix that this gateway serves.
+/// A prefix that this gateway serves: over the line, or over other switches on the packet side.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct RouteEntry {
     /// `+` and leading E.164 digits, or an area code with trunk prefix (`03`).
     pub prefix: String,
     /// Trunk groups that lead there, first choice first.
+    #[serde(default)]
     pub trunk_groups: Vec<String>,
+    /// SIP URIs of switches that lead there, first choice first; one without a user part is called
+    /// with the dialled number.
+    #[serde(default)]
+    pub peers: Vec<String>,
     /// How the called number is written towards the line.
     #[serde(default)]
     pub called_as: NumberType,
@@ -402,7 +413,7 @@ impl Configuration {
             ));
         }
         if file.codecs.is_empty() {
-            return Err(source.error("codecs", "is empty", "list pcma, pcmu or opus"));
+            return Err(source.error("codecs", "is empty", "list pcma, pcmu, g722 or opus"));
         }
         if file.rtp.ptime_ms == 30 && file.codecs.contains(&CodecName::Opus) {
             return Err(source.error(
@@ -423,14 +434,9 @@ impl Configuration {
             .map(|(place, phone)| {
                 let key = format!("phones.{place}.number");
                 let number = e164(&phone.number, &file.country, source, &key)?;
-                if let Err(error) = phone.uri.parse::<Uri>() {
-                    return Err(source.error(
-                        &format!("phones.{place}.uri"),
-                        format!("{:?} cannot be called: {error}", phone.uri),
-                        "write a SIP URI, as in sip:desk@192.0.2.7:5060",
-                    ));
-                }
-                Ok((number, PacketTarget(phone.uri.clone())))
+                let key = format!("phones.{place}.uri");
+                let target = sip_uri(&phone.uri, source, &key, "as in sip:desk@192.0.2.7:5060")?;
+                Ok((number, target))
             })
             .collect::<Result<Vec<_>, ConfigurationError>>()?;
         let registrations = file
@@ -460,6 +466,11 @@ impl Configuration {
         users.sort_unstable();
         users.dedup();
         users
+    }
+
+    /// Whether there are routes that lead on to switches on the packet side.
+    pub fn reaches_peers(&self) -> bool {
+        self.routes.iter().any(|route| matches!(route.via, Via::Peers(_)))
     }
 
     /// Whether a host belongs to the trust domain of RFC 3325.
@@ -576,28 +587,66 @@ fn routes(file: &File, source: &Source) -> Result<Vec<PrefixRoute>, Configuratio
             return Err(source.error(
                 &key,
                 format!("{:?} (+{prefix}) is routed twice", route.prefix),
-                "put all trunk groups of a prefix into one entry",
+                "put all trunk groups or peers of a prefix into one entry",
             ));
         }
-        for (item, name) in route.trunk_groups.iter().enumerate() {
-            if !file.trunk_groups.iter().any(|group| group.name == *name) {
-                return Err(source.error(
-                    &format!("routes.{place}.trunk_groups.{item}"),
-                    format!("there is no trunk group named {name:?}"),
-                    format!(
-                        "name one of: {}",
-                        names(file.trunk_groups.iter().map(|group| &group.name))
-                    ),
-                ));
-            }
-        }
-        routes.push(PrefixRoute {
-            prefix,
-            trunk_groups: route.trunk_groups.clone(),
-            number_type: route.called_as,
-        });
+        routes.push(PrefixRoute { prefix, via: via(place, route, file, source)? });
     }
     Ok(routes)
+}
+
+/// What leads to the numbers of a route.
+fn via(
+    place: usize,
+    route: &RouteEntry,
+    file: &File,
+    source: &Source,
+) -> Result<Via, ConfigurationError> {
+    if route.trunk_groups.is_empty() == route.peers.is_empty() {
+        let both = if route.peers.is_empty() { "neither" } else { "both" };
+        return Err(source.error(
+            &format!("routes.{place}"),
+            format!("has {both} trunk_groups and peers"),
+            "list under trunk_groups the lines that lead there, or under peers the SIP URIs",
+        ));
+    }
+    for (item, name) in route.trunk_groups.iter().enumerate() {
+        if !file.trunk_groups.iter().any(|group| group.name == *name) {
+            return Err(source.error(
+                &format!("routes.{place}.trunk_groups.{item}"),
+                format!("there is no trunk group named {name:?}"),
+                format!(
+                    "name one of: {}",
+                    names(file.trunk_groups.iter().map(|group| &group.name))
+                ),
+            ));
+        }
+    }
+    let peers = route.peers.iter().enumerate().map(|(item, peer)| {
+        let key = format!("routes.{place}.peers.{item}");
+        sip_uri(peer, source, &key, "as in sip:192.0.2.7:5060")
+    });
+    let peers = peers.collect::<Result<Vec<_>, _>>()?;
+    if !peers.is_empty() {
+        return Ok(Via::Peers(peers));
+    }
+    Ok(Via::TrunkGroups { groups: route.trunk_groups.clone(), number_type: route.called_as })
+}
+
+/// A target on the packet side, as it stands under `key`.
+fn sip_uri(
+    text: &str,
+    source: &Source,
+    key: &str,
+    example: &str,
+) -> Result<PacketTarget, ConfigurationError> {
+    let problem = match text.parse::<Uri>() {
+        Ok(uri) if !uri.host.is_empty() => return Ok(PacketTarget(text.to_owned())),
+        Ok(_) => "it names no host".to_owned(),
+        Err(error) => error.to_string(),
+    };
+    let problem = format!("{text:?} cannot be called: {problem}");
+    Err(source.error(key, problem, format!("write a SIP URI, {example}")))
 }
 
 fn e164(

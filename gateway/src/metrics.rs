@@ -64,6 +64,14 @@ fn calls(page: &Page, status: &Status) {
         "from",
         status.calls.offered.iter().map(|(side, count)| (*side, *count)),
     );
+    let answered = page.counter(
+        "trunkline_calls_answered_total",
+        "Answered calls that are over, by the sides that they came from and went to.",
+        &["between"],
+    );
+    for (between, count) in &status.calls.answered_between {
+        answered.with_label_values(&[between]).inc_by(*count);
+    }
     let ended =
         page.counter("trunkline_calls_ended_total", "Calls ended, by Q.850 cause.", &["cause"]);
     for (cause, count) in &status.calls.ended_by_cause {

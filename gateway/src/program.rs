@@ -220,6 +220,7 @@ fn start_media(configuration: &Configuration) -> Result<Media, MediaError> {
             Xdp::Native => Some(Mode::Native),
             Xdp::Generic => Some(Mode::Generic),
         },
+        kernel_relay: rtp.kernel_relay,
         rtp_ports: rtp.ports.first..=rtp.ports.last,
         load_max: Some(limits.media_load),
         allowance: (limits.rtp_rate > 0)
@@ -246,6 +247,7 @@ fn codec_of(name: CodecName) -> Codec {
     match name {
         CodecName::Pcma => Codec::Pcma,
         CodecName::Pcmu => Codec::Pcmu,
+        CodecName::G722 => Codec::G722,
         CodecName::Opus => Codec::opus_telephony(),
     }
 }

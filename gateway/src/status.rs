@@ -52,6 +52,8 @@ pub struct Calls {
     pub clearing: usize,
     /// Offered since the start, by the side they came from.
     pub offered: BTreeMap<&'static str, u64>,
+    /// Answered and over since the start, by the sides that they came from and went to.
+    pub answered_between: BTreeMap<&'static str, u64>,
     /// Ended since the start, by Q.850 cause.
     pub ended_by_cause: BTreeMap<u8, u64>,
     /// Refused since the start for want of room, by what there was no room in.

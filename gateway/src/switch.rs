@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
 use trunkline_call::control::{InquiryReply, LineOffer, Release};
 use trunkline_call::interworking::cause_text;
-use trunkline_call::record::CallRecord;
+use trunkline_call::record::{CallRecord, LegMedium, LegRecord};
 use trunkline_call::routing::{LineNumber, NumberType, PacketTarget};
 use trunkline_call::trunk::{BChannel, SpanIndex};
 use trunkline_call::{Action, CallControl, CallId, LegId};
@@ -44,7 +44,7 @@ use packet_legs::{
     PacketLeg, PacketLegs, names_a_number, offer_of, refuses_the_offer, release_of_failure,
 };
 use records::Records;
-use voice::{OnTimeslot, Voice};
+use voice::{Caller, OnTimeslot, Voice, VoiceError};
 
 /// Cause of a call whose session description has nothing in common with us (Q.850 65).
 const BEARER_NOT_IMPLEMENTED: u8 = 65;
@@ -379,15 +379,13 @@ impl Switch {
             "call from SIP"
         );
         let mut packet = PacketLeg {
-            sip: invite.leg,
-            description: None,
-            incoming: true,
-            answered: false,
             source: Some(invite.source.ip()),
-            again_plain: None,
+            offered: invite.sdp.clone(),
+            ..PacketLeg::new(invite.leg, true)
         };
-        if self.control.is_releasing(leg) {
-            // It goes nowhere: no port is opened for it.
+        if self.control.is_releasing(leg) || self.control.packet_pair(leg).is_some() {
+            // It goes nowhere, and no port is opened for it; or its media is opened together with
+            // that of whoever is called.
             self.packets.insert(leg, packet);
             return;
         }
@@ -412,7 +410,7 @@ impl Switch {
                 }
                 tracing::warn!(call = %name, %error, "no media for the call");
                 let cause = match error {
-                    voice::VoiceError::Description(_) => BEARER_NOT_IMPLEMENTED,
+                    VoiceError::Description(_) => BEARER_NOT_IMPLEMENTED,
                     _ => TEMPORARY_FAILURE,
                 };
                 self.control.leg_disconnected(now, leg, Release::by_gateway(cause));
@@ -431,7 +429,10 @@ impl Switch {
         let mut in_band = false;
         if let Some(description) = description {
             match self.voice.answered(leg, description, None) {
-                Ok(()) => in_band = true,
+                Ok(()) => {
+                    in_band = true;
+                    self.settle_caller(leg);
+                }
                 Err(error) => tracing::warn!(%error, "early media cannot be used"),
             }
         }
@@ -456,10 +457,13 @@ impl Switch {
             Some(description) => self.voice.answered(leg, description, None),
             // The answer came in a provisional response (RFC 3261 §13.2.1).
             None if self.voice.has_answer(leg) => Ok(()),
-            None => Err(voice::VoiceError::NoAnswer),
+            None => Err(VoiceError::NoAnswer),
         };
         match outcome {
-            Ok(()) => self.control.leg_answered(now, leg),
+            Ok(()) => {
+                self.settle_caller(leg);
+                self.control.leg_answered(now, leg);
+            }
             Err(error) => {
                 tracing::warn!(%error, "the answer cannot be used");
                 let why = Release::with_cause(BEARER_NOT_IMPLEMENTED);
@@ -475,8 +479,31 @@ impl Switch {
         status: u16,
         cause: Option<u8>,
     ) {
-        if !(refuses_the_offer(status) && self.call_again_plain(sip)) {
-            self.packet_gone(now, sip, release_of_failure(status, cause));
+        if refuses_the_offer(status) && self.call_again_plain(sip) {
+            return;
+        }
+        if let Some(leg) = self.packets.leg_of(sip) {
+            self.voice.give_up(leg);
+        }
+        self.packet_gone(now, sip, release_of_failure(status, cause));
+    }
+
+    /// Somebody on the packet side whom somebody else there has called has answered: the caller gets
+    /// the same codec if it can have it and has not been told anything yet.
+    fn settle_caller(&mut self, called: LegId) {
+        let Some((caller, _)) = self.control.packet_pair(called).filter(|(_, leg)| *leg == called)
+        else {
+            return;
+        };
+        let Some(packet) = self.packets.of(caller).filter(|caller| !caller.described) else {
+            return;
+        };
+        let (Some(offer), Some(from)) = (packet.offered.clone(), packet.source) else { return };
+        let policy = self.configuration.file.srtp.policy_of(&from.to_string());
+        let terms = Caller { leg: caller, offer: Some(&offer), from, policy };
+        match self.voice.settle_caller(&terms, called) {
+            Ok(description) => packet.description = Some(Sdp(description)),
+            Err(error) => tracing::warn!(%error, "the caller's answer stays as it was"),
         }
     }
 
@@ -531,7 +558,8 @@ impl Switch {
 
     /// OPTIONS are answered as an INVITE would be (RFC 3261 §11.2).
     fn tell_service(&self) {
-        let any = self.lines.spans.iter().any(lines::LineSpan::in_service);
+        let any = self.lines.spans.iter().any(lines::LineSpan::in_service)
+            || self.configuration.reaches_peers();
         self.endpoint.set_in_service(any && self.control.congestion().is_none());
     }
 
@@ -696,8 +724,8 @@ impl Switch {
             Action::DialLine { leg, channel, called, calling, .. } => {
                 self.dial_line(now, leg, channel, &called, calling);
             }
-            Action::DialPacket { leg, target, called, calling, .. } => {
-                self.dial_packet(now, leg, &target, called, calling);
+            Action::DialPacket { leg, target, called, calling, hops, .. } => {
+                self.dial_packet(now, leg, &target, called, calling, hops);
             }
             Action::Join { ingress, egress, .. } => self.join(ingress, egress),
             Action::Proceed { leg } => self.ask_line(now, leg, Request::Proceeding),
@@ -780,31 +808,64 @@ impl Switch {
         target: &PacketTarget,
         called: E164,
         calling: Option<trunkline_call::control::Calling>,
+        hops: u8,
     ) {
         self.ladder(leg, 409, &format!("INVITE to {}", target.0));
-        let outcome = self.invite(leg, target, calling);
+        let outcome = self.invite(leg, target, called, calling, hops);
         if let Err(error) = outcome {
-            self.voice.close(leg);
-            let no_room = error.downcast_ref().and_then(voice::VoiceError::congestion);
+            self.voice.give_up(leg);
+            let voice_error = error.downcast_ref::<VoiceError>();
+            let no_room = voice_error.and_then(VoiceError::congestion);
             if let Some((congestion, call)) = no_room.zip(self.control.call_of(leg)) {
                 // Another gateway to call needs the same room.
                 self.control.refuse(now, call, congestion);
             } else {
                 tracing::warn!(%error, %called, target = %target.0, "cannot be called");
             }
+            if let Some(VoiceError::Description(_)) = voice_error
+                && let Some((caller, _)) = self.control.packet_pair(leg)
+            {
+                // Whoever else is called could not speak with this caller either.
+                let why = Release::by_gateway(BEARER_NOT_IMPLEMENTED);
+                self.control.leg_disconnected(now, caller, why);
+            }
             self.control.leg_released(now, leg, Release::by_gateway(TEMPORARY_FAILURE));
         }
+    }
+
+    /// Opens the media of a leg that is called, with that of its caller if that is on the packet side
+    /// too; gives our offer.
+    fn offer(&mut self, leg: LegId, policy: SrtpPolicy) -> Result<Vec<u8>, VoiceError> {
+        let caller = self.control.packet_pair(leg).map(|(caller, _)| caller);
+        let caller = caller.and_then(|leg| Some((leg, self.packets.of(leg)?)));
+        let Some((caller, packet)) = caller else {
+            return self.voice.offer(leg, policy, policy.offers());
+        };
+        let from = packet.source.unwrap_or(self.configuration.file.rtp.address);
+        let its_policy = self.configuration.file.srtp.policy_of(&from.to_string());
+        let offer = packet.offered.as_deref();
+        let terms = Caller { leg: caller, offer, from, policy: its_policy };
+        let (told, offer) = self.voice.open_pair(&terms, leg, policy, policy.offers())?;
+        if let Some(told) = told {
+            packet.description = Some(Sdp(told));
+        }
+        Ok(offer)
     }
 
     fn invite(
         &mut self,
         leg: LegId,
         target: &PacketTarget,
+        called: E164,
         calling: Option<trunkline_call::control::Calling>,
+        hops: u8,
     ) -> Result<(), Box<dyn std::error::Error>> {
-        let uri: Uri = target.0.parse()?;
+        let mut uri: Uri = target.0.parse()?;
+        if uri.user.is_empty() {
+            uri.user = called.to_string();
+        }
         let policy = self.configuration.file.srtp.policy_of(&uri.host);
-        let offer = self.voice.offer(leg, policy, policy.offers())?;
+        let offer = self.offer(leg, policy)?;
         let own = self.configuration.file.rtp.address.to_string();
         let (user, mut headers) = match &calling {
             Some(calling) if calling.restricted => {
@@ -821,6 +882,7 @@ impl Switch {
         };
         let mut invite = OutgoingInvite::new(uri, Uri::sip(&user, &own, None), offer);
         invite.headers.append(&mut headers);
+        invite.headers.push(("Max-Forwards".to_owned(), hops.to_string()));
         let again_plain = (policy == SrtpPolicy::Prefer).then(|| Box::new(invite.clone()));
         self.call_packet(leg, invite, again_plain)?;
         Ok(())
@@ -833,17 +895,7 @@ impl Switch {
         again_plain: Option<Box<OutgoingInvite>>,
     ) -> Result<(), SipError> {
         let sip = self.endpoint.invite(invite)?;
-        self.packets.insert(
-            leg,
-            PacketLeg {
-                sip,
-                description: None,
-                incoming: false,
-                answered: false,
-                source: None,
-                again_plain,
-            },
-        );
+        self.packets.insert(leg, PacketLeg { again_plain, ..PacketLeg::new(sip, false) });
         Ok(())
     }
 
@@ -894,6 +946,7 @@ impl Switch {
         let Some(packet) = self.packets.of(leg) else { return };
         let description = packet.description.as_ref().filter(|_| with_description);
         let description = description.map(|description| description.to_vec());
+        packet.described |= description.is_some();
         if let Err(error) = self.endpoint.provisional(packet.sip, status, description) {
             tracing::debug!(%error, "SIP leg already gone");
         }
@@ -903,6 +956,7 @@ impl Switch {
         self.ladder(leg, 412, "200 OK to the phone");
         let Some(packet) = self.packets.of(leg) else { return };
         packet.answered = true;
+        packet.described = true;
         let description = packet.description.as_deref().unwrap_or_default().to_vec();
         if let Err(error) = self.endpoint.answer(packet.sip, description) {
             tracing::debug!(%error, "SIP leg already gone");
@@ -931,6 +985,9 @@ impl Switch {
 
     fn call_over(&mut self, record: CallRecord) {
         *self.calls.ended_by_cause.entry(record.cause).or_default() += 1;
+        if let Some(sides) = record.answered_at.and_then(|_| sides_of(&record)) {
+            *self.calls.answered_between.entry(sides).or_default() += 1;
+        }
         if let Some(congestion) = record.refused {
             *self.calls.refused.entry(congestion.name()).or_default() += 1;
             self.congestion.refused();
@@ -977,4 +1034,15 @@ impl Switch {
             tracing::info!(target: "ladder", step, %number, call = %name, "{text}");
         }
     }
+}
+
+/// The sides that a call came from and went to; none if it went nowhere.
+fn sides_of(record: &CallRecord) -> Option<&'static str> {
+    let is_line = |leg: &LegRecord| matches!(leg.medium, LegMedium::Line { .. });
+    Some(match (is_line(&record.ingress), is_line(record.egress.last()?)) {
+        (false, true) => "packet_to_line",
+        (true, false) => "line_to_packet",
+        (false, false) => "packet_to_packet",
+        (true, true) => "line_to_line",
+    })
 }

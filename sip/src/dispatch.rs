@@ -160,6 +160,7 @@ fn try_invite(shared: &Arc<Shared>, transaction: Transaction) -> Result<(), Refu
         privacy: described.privacy,
         diversion: described.diversion,
         user_agent: described.user_agent,
+        max_forwards: described.max_forwards,
     })));
     let responses = transaction.tu_sender.clone();
     let over = shared.legs.commands(leg);
@@ -196,6 +197,7 @@ struct Described {
     privacy: Option<String>,
     diversion: Vec<String>,
     user_agent: Option<String>,
+    max_forwards: Option<u8>,
 }
 
 fn describe(request: &Request) -> Option<Described> {
@@ -214,6 +216,8 @@ fn describe(request: &Request) -> Option<Described> {
         privacy: value_of(&request.headers, "Privacy").map(str::to_owned),
         diversion: all("Diversion"),
         user_agent: value_of(&request.headers, "User-Agent").map(str::to_owned),
+        max_forwards: value_of(&request.headers, "Max-Forwards")
+            .and_then(|hops| hops.trim().parse().ok()),
     })
 }
 

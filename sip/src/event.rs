@@ -88,6 +88,8 @@ pub struct IncomingInvite {
     pub diversion: Vec<String>,
     /// `User-Agent` of the caller.
     pub user_agent: Option<String>,
+    /// `Max-Forwards`: how many more switches the call may pass (RFC 3261 §20.22).
+    pub max_forwards: Option<u8>,
 }
 
 /// Something happened on a leg.

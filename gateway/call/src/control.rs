@@ -18,7 +18,7 @@ use trunkline_number::{Dialled, E164};
 use crate::congestion::Congestion;
 use crate::interworking::cause;
 use crate::record::{CallRecord, LegEnd, LegMedium, LegRecord, ReleasedBy};
-use crate::routing::{LineNumber, NumberType, PacketTarget, Routing};
+use crate::routing::{LineNumber, NumberType, PacketTarget, Routing, Via};
 use crate::trunk::{BChannel, SeizeError, SpanIndex, Trunks};
 
 mod call;
@@ -46,6 +46,9 @@ pub struct PacketOffer {
     pub calling: Option<String>,
     /// The caller asked that the number not be shown.
     pub calling_restricted: bool,
+    /// How many more switches the call may pass, ourselves not counted (Max-Forwards of RFC 3261
+    /// §20.22), where the caller says so.
+    pub hops: Option<u8>,
 }
 
 /// A call that comes in from the line.
@@ -141,6 +144,8 @@ pub enum Action {
         called: E164,
         /// Calling number.
         calling: Option<Calling>,
+        /// How many more switches the call may pass behind the target.
+        hops: u8,
     },
     /// Connect the media of both legs.
     Join {
@@ -280,17 +285,24 @@ impl CallControl {
             self.clear(now, call, Release::with_cause(why));
             return (call, leg);
         };
-        let Some(route) = self.routing.to_line(&number) else {
-            self.clear(now, call, Release::with_cause(cause::NO_ROUTE_TO_DESTINATION));
-            return (call, leg);
+        let ways: VecDeque<Way> = match self.routing.to_phone(&number, now) {
+            Some(phone) => VecDeque::from([Way::Packet { target: phone.clone() }]),
+            None => self.routing.via(&number).map(ways_of).unwrap_or_default(),
         };
-        let ways = route
-            .trunk_groups
-            .iter()
-            .map(|group| Way::Line { group: group.clone(), number_type: route.number_type })
-            .collect();
-        self.calls.get_mut(&call).expect("begun above").ways = ways;
-        self.dial_next(now, call, cause::NO_ROUTE_TO_DESTINATION);
+        let goes_on = matches!(ways.front(), Some(Way::Packet { .. }));
+        let waiting = self.calls.get_mut(&call).expect("begun above");
+        waiting.ways = ways;
+        match offer.hops.map(|hops| hops.checked_sub(1)) {
+            // RFC 3261 §16.3, item 3. Behind a line there is no Max-Forwards to count.
+            Some(None) if goes_on => {
+                let why = Release::with_cause(cause::EXCHANGE_ROUTING_ERROR);
+                self.clear(now, call, Release { status: Some(483), ..why });
+            }
+            hops => {
+                waiting.hops = hops.flatten().unwrap_or(HOPS);
+                self.dial_next(now, call, Release::with_cause(cause::NO_ROUTE_TO_DESTINATION));
+            }
+        }
         (call, leg)
     }
 
@@ -325,7 +337,7 @@ impl CallControl {
         if let Some(phone) = self.routing.to_phone(&number, now) {
             let way = Way::Packet { target: phone.clone() };
             self.calls.get_mut(&call).expect("begun above").ways = VecDeque::from([way]);
-            self.dial_next(now, call, cause::NO_ROUTE_TO_DESTINATION);
+            self.dial_next(now, call, Release::with_cause(cause::NO_ROUTE_TO_DESTINATION));
         } else {
             self.actions.push_back(Action::Inquire { call, number });
         }
@@ -343,7 +355,7 @@ impl CallControl {
         match reply {
             InquiryReply::Gateways(targets) => {
                 waiting.ways = targets.into_iter().map(|target| Way::Packet { target }).collect();
-                self.dial_next(now, call, cause::NO_ROUTE_TO_DESTINATION);
+                self.dial_next(now, call, Release::with_cause(cause::NO_ROUTE_TO_DESTINATION));
             }
             InquiryReply::UnknownNumber => {
                 self.clear(now, call, Release::with_cause(cause::UNALLOCATED_NUMBER));
@@ -504,6 +516,16 @@ impl CallControl {
         self.calls.is_empty()
     }
 
+    /// The leg that called and the leg that was dialled last, of the call of `leg`, if both are on
+    /// the packet side: their media is one pair.
+    pub fn packet_pair(&self, leg: LegId) -> Option<(LegId, LegId)> {
+        let call = self.calls.get(self.legs.get(&leg)?)?;
+        let egress = call.egress.last()?;
+        let both = [&call.ingress, egress];
+        let are_packet = both.iter().all(|leg| matches!(leg.medium, LegMedium::Packet { .. }));
+        are_packet.then_some((call.ingress.id, egress.id))
+    }
+
     /// The call that a leg belongs to.
     pub fn call_of(&self, leg: LegId) -> Option<CallId> {
         self.legs.get(&leg).copied()
@@ -575,15 +597,14 @@ impl CallControl {
         leg
     }
 
-    /// Dials the next way of a call; when none is left the call is cleared with `last_cause`.
-    fn dial_next(&mut self, now: Instant, id: CallId, last_cause: u8) {
-        let mut last_cause = last_cause;
+    /// Dials the next way of a call; when none is left the call is cleared as the last way was.
+    fn dial_next(&mut self, now: Instant, id: CallId, mut last: Release) {
         loop {
             let Some(call) = self.calls.get_mut(&id) else {
                 return;
             };
             let Some(way) = call.ways.pop_front() else {
-                self.clear(now, id, Release::with_cause(last_cause));
+                self.clear(now, id, last);
                 return;
             };
             match way {
@@ -601,9 +622,9 @@ impl CallControl {
                             return;
                         }
                         Err(SeizeError::OutOfService | SeizeError::NoSuchGroup) => {
-                            last_cause = cause::NETWORK_OUT_OF_ORDER;
+                            last = Release::with_cause(cause::NETWORK_OUT_OF_ORDER);
                         }
-                        Err(_) => last_cause = cause::NO_CIRCUIT_AVAILABLE,
+                        Err(_) => last = Release::with_cause(cause::NO_CIRCUIT_AVAILABLE),
                     }
                 }
             }
@@ -629,8 +650,8 @@ impl CallControl {
         let called = call.number.expect("only understood numbers are dialled");
         call.phase = Phase::Dialling;
         call.egress.push(Leg::new(leg, LegMedium::Packet { peer: target.0.clone() }, None));
-        let (ingress, calling) = (call.ingress.id, call.calling.clone());
-        self.actions.push_back(Action::DialPacket { call: id, leg, target, called, calling });
+        let (ingress, calling, hops) = (call.ingress.id, call.calling.clone(), call.hops);
+        self.actions.push_back(Action::DialPacket { call: id, leg, target, called, calling, hops });
         self.actions.push_back(Action::Join { call: id, ingress, egress: leg });
     }
 
@@ -661,7 +682,7 @@ impl CallControl {
                 call.ways.pop_front();
             }
             call.phase = Phase::Dialling;
-            self.dial_next(now, id, release.cause);
+            self.dial_next(now, id, release);
             return;
         }
         self.clear(now, id, release);
@@ -699,6 +720,22 @@ impl CallControl {
         let call = self.calls.get_mut(self.legs.get(&leg)?)?;
         let current = call.egress.last()?;
         (current.id == leg && !current.releasing && call.phase != Phase::Clearing).then_some(call)
+    }
+}
+
+/// How many switches a call may pass that does not say how many (RFC 3261 §8.1.1.6).
+const HOPS: u8 = 70;
+
+/// The ways to the numbers of a prefix.
+fn ways_of(via: &Via) -> VecDeque<Way> {
+    match via {
+        Via::TrunkGroups { groups, number_type } => groups
+            .iter()
+            .map(|group| Way::Line { group: group.clone(), number_type: *number_type })
+            .collect(),
+        Via::Peers(peers) => {
+            peers.iter().map(|target| Way::Packet { target: target.clone() }).collect()
+        }
     }
 }
 

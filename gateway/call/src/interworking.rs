@@ -17,6 +17,8 @@ pub mod cause {
     pub const NO_USER_RESPONDING: u8 = 18;
     /// 19: no answer from user (user alerted).
     pub const NO_ANSWER: u8 = 19;
+    /// Exchange routing error: the call goes in circles.
+    pub const EXCHANGE_ROUTING_ERROR: u8 = 25;
     /// 27: destination out of order.
     pub const DESTINATION_OUT_OF_ORDER: u8 = 27;
     /// 28: invalid number format (address incomplete).
@@ -125,6 +127,18 @@ pub fn status_of_cause(cause: u8, from_user: bool) -> u16 {
         return 603;
     }
     STATUS_OF_CAUSE.iter().find(|(known, _)| *known == cause).map_or(500, |(_, status)| *status)
+}
+
+/// The final status that answers the caller when whoever was called on the packet side refused with
+/// `status`; none where that says nothing to the caller, and the cause has to.
+pub fn status_onward(status: u16) -> Option<u16> {
+    match status {
+        // Where else to call, and who we would have to be, was said to us.
+        300..=399 | 401 | 407 => None,
+        // RFC 3261 §16.7, item 6: our other calls may well find room.
+        503 => Some(500),
+        _ => Some(status),
+    }
 }
 
 /// The Q.850 cause for a SIP final `status` without a Reason header.

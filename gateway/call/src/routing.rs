@@ -1,8 +1,8 @@
 //! Which way a number goes.
 //!
-//! A call from the packet side goes to the trunk group whose prefix fits its number longest. A
-//! call from the line goes to a phone that is configured or registered under its number, and
-//! otherwise to the gateway that the directory names.
+//! A call goes to a phone that is configured or registered under its number. Otherwise one from the
+//! packet side goes where the prefix leads that fits its number longest, to trunk groups or to peers
+//! on the packet side, and one from the line to the gateway that the directory names.
 
 use std::collections::BTreeMap;
 use std::time::Instant;
@@ -82,15 +82,28 @@ pub fn prefix_digits(text: &str, profile: &CountryProfile) -> Option<String> {
     fits.then_some(digits)
 }
 
-/// A prefix served by a trunk group.
+/// Where the numbers of a prefix are reached.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PrefixRoute {
     /// Leading E.164 digits, without `+`. The empty prefix takes every number.
     pub prefix: String,
-    /// The trunk groups that lead there, first choice first.
-    pub trunk_groups: Vec<String>,
-    /// How the called number is written towards that line.
-    pub number_type: NumberType,
+    /// What leads there.
+    pub via: Via,
+}
+
+/// What leads to the numbers of a prefix.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Via {
+    /// The line.
+    TrunkGroups {
+        /// Trunk groups, first choice first.
+        groups: Vec<String>,
+        /// How the called number is written towards them.
+        number_type: NumberType,
+    },
+    /// Other switches on the packet side, first choice first. A target without a number is called
+    /// with the one that was dialled.
+    Peers(Vec<PacketTarget>),
 }
 
 /// Where a call on the packet side goes: the target in the packet side's own form, which call
@@ -146,12 +159,13 @@ impl Routing {
         }
     }
 
-    /// The trunk groups for a number from the packet side.
-    pub fn to_line(&self, number: &E164) -> Option<&PrefixRoute> {
-        self.routes.iter().find(|route| number.as_digits().starts_with(&route.prefix))
+    /// What leads to a number from the packet side.
+    pub fn via(&self, number: &E164) -> Option<&Via> {
+        let fits = |route: &&PrefixRoute| number.as_digits().starts_with(&route.prefix);
+        self.routes.iter().find(fits).map(|route| &route.via)
     }
 
-    /// The phone for a number from the line: one that is registered now, else the configured one.
+    /// The phone under a number: one that is registered now, else the configured one.
     pub fn to_phone(&self, number: &E164, now: Instant) -> Option<&PacketTarget> {
         let registered = self.registered.get(number).filter(|phone| phone.until > now);
         registered.map(|phone| &phone.target).or_else(|| self.phones.get(number))
@@ -170,15 +184,16 @@ mod tests {
     fn the_longest_prefix_wins() {
         let route = |prefix: &str, group: &str| PrefixRoute {
             prefix: prefix.into(),
-            trunk_groups: vec![group.into()],
-            number_type: NumberType::Unknown,
+            via: Via::TrunkGroups { groups: vec![group.into()], number_type: NumberType::Unknown },
         };
         let routing = Routing::new(
             CountryProfile::japan(),
             vec![route("81", "any"), route("813", "tokyo"), route("8133333", "one office")],
         );
-        let group =
-            |digits| routing.to_line(&e164(digits)).map(|route| route.trunk_groups[0].clone());
+        let group = |digits| match routing.via(&e164(digits))? {
+            Via::TrunkGroups { groups, .. } => Some(groups[0].clone()),
+            Via::Peers(_) => None,
+        };
         assert_eq!(group("81333331234").as_deref(), Some("one office"));
         assert_eq!(group("81355551234").as_deref(), Some("tokyo"));
         assert_eq!(group("81469595678").as_deref(), Some("any"));

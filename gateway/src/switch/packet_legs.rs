@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use trunkline_call::LegId;
 use trunkline_call::control::{PacketOffer, Release};
-use trunkline_call::interworking::{cause_of_status, status_of_cause};
+use trunkline_call::interworking::{cause_of_status, status_of_cause, status_onward};
 use trunkline_call::record::ReleasedBy;
 use trunkline_sip::{Endpoint, IncomingInvite, OutgoingInvite, Rejection, Scheme, Sdp, Uri};
 
@@ -25,8 +25,28 @@ pub struct PacketLeg {
     pub answered: bool,
     /// Where an incoming call's signalling came from.
     pub source: Option<IpAddr>,
+    /// Their offer, for a call whose media is opened when the other leg is dialled.
+    pub offered: Option<Sdp>,
+    /// They have our session description already.
+    pub described: bool,
     /// Our INVITE, to be sent again with an offer of plain RTP should that of SRTP be refused.
     pub again_plain: Option<Box<OutgoingInvite>>,
+}
+
+impl PacketLeg {
+    /// A leg on which nothing has been said yet.
+    pub fn new(sip: trunkline_sip::LegId, incoming: bool) -> Self {
+        Self {
+            sip,
+            description: None,
+            incoming,
+            answered: false,
+            source: None,
+            offered: None,
+            described: false,
+            again_plain: None,
+        }
+    }
 }
 
 /// Whether a status says that what we offer is not acceptable (RFC 3261 §21.4.26, §21.6.4).
@@ -91,6 +111,7 @@ pub fn offer_of(invite: &IncomingInvite, trusted: bool) -> PacketOffer {
         called: invite.request_uri.user.clone(),
         calling,
         calling_restricted,
+        hops: invite.max_forwards,
     }
 }
 
@@ -103,7 +124,9 @@ pub fn names_a_number(uri: &Uri) -> bool {
 /// in a Reason header (RFC 3326, RFC 6432). Who finds no room is told when to come back.
 pub fn release(endpoint: &Endpoint, leg: LegId, packet: &PacketLeg, release: Release) {
     let outcome = if packet.incoming && !packet.answered {
-        let status = status_of_cause(release.cause, release.from_user);
+        // What was said on the packet side is said there, where it means something.
+        let status = release.status.and_then(status_onward);
+        let status = status.unwrap_or_else(|| status_of_cause(release.cause, release.from_user));
         endpoint.reject(
             packet.sip,
             Rejection {

@@ -15,12 +15,16 @@ use trunkline_media::{
 use trunkline_rtp::RtpError;
 use trunkline_rtp::codec::Codec;
 use trunkline_rtp::rtcp::VoipMetrics;
-use trunkline_rtp::sdp::{Crypto, LocalMedia, Sdp, accept_answer, answer, make_offer};
+use trunkline_rtp::sdp::{Crypto, LocalMedia, Negotiated, Sdp, accept_answer, answer, make_offer};
 use trunkline_rtp::srtp::Suite;
 use trunkline_tdm::Bearer;
 
 use super::congestion::of_media;
 use crate::configuration::SrtpPolicy;
+
+mod pairs;
+
+pub use pairs::Caller;
 
 /// Why a leg has no media.
 #[derive(Debug, thiserror::Error)]
@@ -72,8 +76,14 @@ struct VoiceLeg {
     offer: Option<Sdp>,
     /// It was answered, and the answer is in force.
     answered: bool,
-    /// Until it sits on a B channel.
+    /// Until it sits on a B channel; a leg of a pair has none.
     end: Option<TimeslotEnd>,
+    /// Codecs offered and accepted, best first.
+    codecs: Vec<Codec>,
+    /// The codec that was agreed on in the answer to our offer.
+    codec: Option<Codec>,
+    /// The leg that called, of a pair of which this is the leg that is called.
+    caller: Option<LegId>,
 }
 
 /// What every leg has in common.
@@ -100,6 +110,8 @@ pub struct Voice {
     by_media: HashMap<trunkline_media::LegId, LegId>,
     /// Legs whose timeslot's end is still on its way back from the channel before.
     waiting: HashMap<LegId, BChannel>,
+    /// By the leg that called: the other leg of its pair, while nobody is called on it.
+    spare: HashMap<LegId, VoiceLeg>,
     sessions_begun: u64,
 }
 
@@ -112,6 +124,7 @@ impl Voice {
             legs: HashMap::new(),
             by_media: HashMap::new(),
             waiting: HashMap::new(),
+            spare: HashMap::new(),
             sessions_begun: 0,
         }
     }
@@ -140,12 +153,7 @@ impl Voice {
         // any port first.
         let any_port = self.local_media(policy);
         let (_, negotiated) = answer(&offer, &any_port, &self.settings.codecs)?;
-        let agreed = Agreed {
-            remote: Some(Remote::negotiated(&negotiated, Some(from))),
-            sending: (&negotiated).into(),
-            receiving: PayloadFormat::receivable(&negotiated),
-            protection: (&negotiated).into(),
-        };
+        let agreed = Agreed::of(&negotiated, from);
         let local = self.open(leg, any_port, agreed)?;
         let (answer, _) = answer(&offer, &local, &self.settings.codecs)?;
         Ok(answer.to_string().into_bytes())
@@ -159,17 +167,7 @@ impl Voice {
         policy: SrtpPolicy,
         with_srtp: bool,
     ) -> Result<Vec<u8>, VoiceError> {
-        let codec = self.settings.codecs[0];
-        let payload_type = codec.static_payload_type().unwrap_or(DYNAMIC_PAYLOAD_TYPE);
-        let sending = Sending {
-            codec,
-            payload_type,
-            telephone_event: None,
-            ptime_ms: self.settings.ptime_ms,
-        };
-        let receiving = vec![PayloadFormat { payload_type, payload: Payload::Audio(codec) }];
-        // Nothing is sent or accepted before the answer has named the other side.
-        let agreed = Agreed { remote: None, sending, receiving, protection: Protection::Plain };
+        let agreed = self.nothing_agreed();
         let local = self.local_media(policy);
         self.open(leg, local, agreed)?;
         self.offer_anew(leg, with_srtp)
@@ -182,7 +180,7 @@ impl Voice {
         if !with_srtp {
             local.crypto.clear();
         }
-        let offer = make_offer(&local, &self.settings.codecs);
+        let offer = make_offer(&local, &voice.codecs);
         let text = offer.to_string().into_bytes();
         voice.offer = Some(offer);
         voice.answered = false;
@@ -202,6 +200,7 @@ impl Voice {
         let negotiated = accept_answer(offer, &answer)?;
         self.media.update(voice.media, RtpLegUpdate::negotiated(&negotiated, from))?;
         voice.answered = true;
+        voice.codec = Some(negotiated.codec);
         Ok(())
     }
 
@@ -224,10 +223,9 @@ impl Voice {
         from: Option<IpAddr>,
     ) -> Result<Vec<u8>, VoiceError> {
         let offer = Sdp::parse(description)?;
-        let codecs = &self.settings.codecs;
         let voice = self.legs.get_mut(&leg).ok_or(VoiceError::NoLeg)?;
         voice.local.version += 1;
-        let (answer, negotiated) = answer(&offer, &voice.local, codecs)?;
+        let (answer, negotiated) = answer(&offer, &voice.local, &voice.codecs)?;
         self.media.update(voice.media, RtpLegUpdate::negotiated(&negotiated, from))?;
         Ok(answer.to_string().into_bytes())
     }
@@ -260,10 +258,10 @@ impl Voice {
     /// Closes the media of a leg, if it has any. Its statistics come as an event.
     pub fn close(&mut self, leg: LegId) {
         self.waiting.remove(&leg);
-        if let Some(voice) = self.legs.remove(&leg)
-            && let Err(error) = self.media.close(voice.media)
-        {
-            tracing::error!(%error, "the media of a leg was not closed");
+        for voice in self.legs.remove(&leg).into_iter().chain(self.spare.remove(&leg)) {
+            if let Err(error) = self.media.close(voice.media) {
+                tracing::error!(%error, "the media of a leg was not closed");
+            }
         }
     }
 
@@ -288,18 +286,9 @@ impl Voice {
         mut local: LocalMedia,
         agreed: Agreed,
     ) -> Result<LocalMedia, VoiceError> {
-        let opened = self.media.open(RtpLegSpec {
-            local: self.settings.address,
-            remote: agreed.remote,
-            sending: agreed.sending,
-            receiving: agreed.receiving,
-            line_law: Law::A,
-            detect_digits: true,
-            cname: self.settings.cname.clone(),
-            protection: agreed.protection,
-        })?;
+        let opened = self.media.open(self.spec(agreed))?;
         local.rtp = opened.local;
-        local.rtcp = SocketAddr::new(opened.local.ip(), opened.local.port() + 1);
+        local.rtcp = rtcp_of(opened.local);
         self.by_media.insert(opened.leg, leg);
         self.legs.insert(
             leg,
@@ -309,9 +298,29 @@ impl Voice {
                 offer: None,
                 answered: false,
                 end: Some(opened.timeslot),
+                codecs: self.settings.codecs.clone(),
+                codec: None,
+                caller: None,
             },
         );
         Ok(local)
+    }
+
+    fn nothing_agreed(&self) -> Agreed {
+        Agreed::nothing(self.settings.codecs[0], self.settings.ptime_ms)
+    }
+
+    fn spec(&self, agreed: Agreed) -> RtpLegSpec {
+        RtpLegSpec {
+            local: self.settings.address,
+            remote: agreed.remote,
+            sending: agreed.sending,
+            receiving: agreed.receiving,
+            line_law: Law::A,
+            detect_digits: true,
+            cname: self.settings.cname.clone(),
+            protection: agreed.protection,
+        }
     }
 
     /// What we say of a new leg, at a port that is still to be found.
@@ -335,6 +344,34 @@ struct Agreed {
     sending: Sending,
     receiving: Vec<PayloadFormat>,
     protection: Protection,
+}
+
+impl Agreed {
+    /// What a description from `from` and ours have agreed on.
+    fn of(negotiated: &Negotiated, from: IpAddr) -> Self {
+        Self {
+            remote: Some(Remote::negotiated(negotiated, Some(from))),
+            sending: negotiated.into(),
+            receiving: PayloadFormat::receivable(negotiated),
+            protection: negotiated.into(),
+        }
+    }
+
+    /// Nothing is sent or accepted before an answer has named the other side.
+    fn nothing(codec: Codec, ptime_ms: u16) -> Self {
+        let payload_type = codec.static_payload_type().unwrap_or(DYNAMIC_PAYLOAD_TYPE);
+        Self {
+            remote: None,
+            sending: Sending { codec, payload_type, telephone_event: None, ptime_ms },
+            receiving: vec![PayloadFormat { payload_type, payload: Payload::Audio(codec) }],
+            protection: Protection::Plain,
+        }
+    }
+}
+
+/// The port beside that of RTP (RFC 3550 §11).
+fn rtcp_of(rtp: SocketAddr) -> SocketAddr {
+    SocketAddr::new(rtp.ip(), rtp.port() + 1)
 }
 
 /// First of the dynamic payload types (RFC 3551 §6).

@@ -65,6 +65,8 @@ pub(super) struct Call {
     /// The legs dialled, the current one last.
     pub egress: Vec<Leg>,
     pub ways: VecDeque<Way>,
+    /// How many more switches it may pass behind the next.
+    pub hops: u8,
     /// B channels that the other end refused for this call.
     pub refused_channels: Vec<BChannel>,
     pub offered_at: Instant,
@@ -94,6 +96,7 @@ impl Call {
             ingress,
             egress: Vec::new(),
             ways: VecDeque::new(),
+            hops: super::HOPS,
             refused_channels: Vec::new(),
             offered_at: now,
             alerting_at: None,

@@ -18,10 +18,13 @@ fn gateway(timeslots: &[u8]) -> CallControl {
     trunks.add_group(group);
     let route = PrefixRoute {
         prefix: "813".into(),
-        trunk_groups: vec!["tokyo".into()],
-        number_type: NumberType::Unknown,
+        via: Via::TrunkGroups { groups: vec!["tokyo".into()], number_type: NumberType::Unknown },
     };
-    let routing = Routing::new(CountryProfile::japan(), vec![route]);
+    let peers = PrefixRoute {
+        prefix: "8150".into(),
+        via: Via::Peers(vec![PacketTarget("sip:first".into()), PacketTarget("sip:second".into())]),
+    };
+    let routing = Routing::new(CountryProfile::japan(), vec![route, peers]);
     CallControl::new(routing, trunks, Limits::default())
 }
 
@@ -35,6 +38,7 @@ fn packet_offer(called: &str) -> PacketOffer {
         called: called.into(),
         calling: Some("0469-59-5678".into()),
         calling_restricted: false,
+        hops: Some(70),
     }
 }
 
@@ -342,6 +346,82 @@ fn a_call_refused_before_it_was_dialled_dials_nobody() {
     assert!(control.is_idle());
 }
 
+/// Whom the actions call on the packet side, and over how many more switches.
+fn called(actions: &[Action]) -> Vec<(&str, u8)> {
+    let called = actions.iter().filter_map(|action| match action {
+        Action::DialPacket { target, hops, .. } => Some((target.0.as_str(), *hops)),
+        _ => None,
+    });
+    called.collect()
+}
+
+#[test]
+fn a_call_between_peers_tries_them_in_order_and_takes_no_channel() {
+    let mut control = gateway(&[1]);
+    let now = Instant::now();
+    let (_, ingress) = control.offered_by_packet(now, packet_offer("050-3333-1234"));
+    let first = actions(&mut control);
+    assert_eq!(called(&first), [("sip:first", 69)]);
+    let refused = Release { status: Some(503), ..Release::with_cause(41) };
+    control.leg_released(now, dialled(&first), refused);
+    let second = actions(&mut control);
+    assert_eq!(called(&second), [("sip:second", 69)]);
+    let egress = dialled(&second);
+    assert_eq!(control.packet_pair(ingress), Some((ingress, egress)));
+    assert_eq!(control.trunks.count(0).idle, 1);
+    control.leg_alerting(now, egress, true);
+    control.leg_answered(now, egress);
+    let up = actions(&mut control);
+    assert!(up.contains(&Action::Alert { leg: ingress, in_band: true }));
+    assert!(up.contains(&Action::Answer { leg: ingress }));
+    // The caller hangs up.
+    control.leg_released(now, ingress, Release::with_cause(16));
+    assert_eq!(release_of(&actions(&mut control), egress), Some(16));
+    control.leg_released(now, egress, Release::with_cause(16));
+    let record = record(&actions(&mut control));
+    let is_packet = |leg: &LegRecord| matches!(leg.medium, LegMedium::Packet { .. });
+    assert!(is_packet(&record.ingress) && record.egress.iter().all(is_packet));
+    assert_eq!((record.egress.len(), record.egress[0].end.status), (2, Some(503)));
+    assert!(control.is_idle());
+}
+
+#[test]
+fn a_peers_refusal_reaches_the_caller_in_its_own_words() {
+    let mut control = gateway(&[1]);
+    let now = Instant::now();
+    let (_, ingress) = control.offered_by_packet(now, packet_offer("050-3333-1234"));
+    let egress = dialled(&actions(&mut control));
+    let busy = Release { status: Some(486), from_user: true, ..Release::with_cause(17) };
+    control.leg_released(now, egress, busy);
+    let released = actions(&mut control);
+    assert_eq!(called(&released), [], "a busy person is not looked for elsewhere");
+    assert!(released.contains(&Action::Release { leg: ingress, release: busy }));
+}
+
+#[test]
+fn a_call_that_has_passed_enough_switches_goes_to_no_peer_but_to_the_line() {
+    let mut control = gateway(&[1]);
+    let now = Instant::now();
+    let spent = |called| PacketOffer { hops: Some(0), ..packet_offer(called) };
+    let (_, ingress) = control.offered_by_packet(now, spent("050-3333-1234"));
+    let refused = actions(&mut control);
+    assert_eq!(called(&refused), []);
+    let release = Release { status: Some(483), ..Release::with_cause(25) };
+    assert!(refused.contains(&Action::Release { leg: ingress, release }));
+    control.offered_by_packet(now, spent("03-3333-1234"));
+    assert!(actions(&mut control).iter().any(|action| matches!(action, Action::DialLine { .. })));
+}
+
+#[test]
+fn a_phone_that_is_here_is_called_by_peers_as_well() {
+    let mut control = gateway(&[1]);
+    let now = Instant::now();
+    let number = "81333331234".parse().unwrap();
+    control.routing.set_phone(number, PacketTarget("sip:desk".into()));
+    control.offered_by_packet(now, packet_offer("03-3333-1234"));
+    assert_eq!(called(&actions(&mut control)), [("sip:desk", 69)]);
+}
+
 #[test]
 fn calls_that_cannot_be_cleared_still_get_their_records() {
     let mut control = gateway(&[1, 2]);
@@ -409,7 +489,8 @@ proptest! {
             match (event, leg) {
                 (0, _) => {
                     begun += 1;
-                    legs.push(control.offered_by_packet(now, packet_offer("0333331234")).1);
+                    let called = if pick % 3 == 0 { "05033331234" } else { "0333331234" };
+                    legs.push(control.offered_by_packet(now, packet_offer(called)).1);
                 }
                 (1, _) => {
                     begun += 1;
