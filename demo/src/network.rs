@@ -85,6 +85,8 @@ pub struct Layout {
     pub more_telephones: String,
     /// Further lines of gateway A's configuration.
     pub more_of_gateway_a: String,
+    /// Further routes of gateway A: YAML entries.
+    pub more_routes_of_gateway_a: String,
 }
 
 impl Layout {
@@ -99,6 +101,7 @@ impl Layout {
             hang_up_after_ms: None,
             more_telephones: String::new(),
             more_of_gateway_a: String::new(),
+            more_routes_of_gateway_a: String::new(),
         }
     }
 
@@ -363,9 +366,16 @@ pub fn write_files(layout: &Layout) -> Result<(), NetworkError> {
         ("exchange.yaml", exchange(layout)),
         (
             "gateway-a.yaml",
-            gateway(layout, "a", layout.gateway_a(), "03", &layout.more_of_gateway_a),
+            gateway(
+                layout,
+                "a",
+                layout.gateway_a(),
+                "03",
+                &layout.more_routes_of_gateway_a,
+                &layout.more_of_gateway_a,
+            ),
         ),
-        ("gateway-b.yaml", gateway(layout, "b", layout.gateway_b(), "0469", "")),
+        ("gateway-b.yaml", gateway(layout, "b", layout.gateway_b(), "0469", "", "")),
         ("web.yaml", web(layout)),
         ("phone.yaml", phone(layout)),
     ] {
@@ -426,7 +436,14 @@ fn exchange(layout: &Layout) -> String {
     )
 }
 
-fn gateway(layout: &Layout, letter: &str, host: Ipv4Addr, area: &str, more: &str) -> String {
+fn gateway(
+    layout: &Layout,
+    letter: &str,
+    host: Ipv4Addr,
+    area: &str,
+    more_routes: &str,
+    more: &str,
+) -> String {
     let port = if letter == "a" { 40010 } else { 40020 };
     format!(
         "name: gateway-{letter}\n\
@@ -438,7 +455,7 @@ fn gateway(layout: &Layout, letter: &str, host: Ipv4Addr, area: &str, more: &str
            local: \"{host}:{port}\"\n        remote: \"{}:{port}\"\n        clock: line\n\
          trunk_groups:\n  - name: network-{letter}\n    spans: [e1-{letter}]\n    hunting: down\n\
          routes:\n  - prefix: \"{area}\"\n    trunk_groups: [network-{letter}]\n\
-         records: {}\n{more}",
+         {more_routes}records: {}\n{more}",
         layout.gateway_a(),
         layout.gateway_b(),
         layout.directory(),

@@ -14,6 +14,7 @@ mod line;
 mod operations;
 mod overload;
 mod patent;
+mod peers;
 mod refused_numbers;
 mod sipp;
 mod srtp;

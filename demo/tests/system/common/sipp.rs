@@ -60,7 +60,10 @@ impl Scenario {
             if in_dialog { "[next_url]" } else { "sip:[service]@[remote_ip]:[remote_port]" };
         let lines = REQUEST_LINES
             .replace("BRANCH", branch)
-            .replace("PEER_TAG", if method == "INVITE" { "" } else { "[peer_tag_param]" })
+            .replace(
+                "PEER_TAG",
+                if method == "INVITE" && !in_dialog { "" } else { "[peer_tag_param]" },
+            )
             .replace("SEQUENCE", &sequence.to_string())
             .replace("METHOD", method);
         let content = if body.is_empty() {
@@ -136,9 +139,22 @@ impl Scenario {
         scenario
     }
 
+    /// Offers another direction within the call (`sendonly` holds it), and waits for the answer's.
+    pub fn offer_again(self, sequence: u32, direction: &str, answered: &str) -> Self {
+        let session = SESSION_LINES.replace("MEDIA_PORT", "[rtpstream_audio_port]");
+        let session = format!("{session}a={direction}\n");
+        let mut scenario =
+            self.send("INVITE", sequence, "[branch]", true, &session).step(&format!(
+                "<recv response=\"200\" timeout=\"15000\"><action><ereg regexp=\"a={answered}\" \
+             search_in=\"body\" check_it=\"true\" assign_to=\"{sequence}\"/></action></recv>"
+            ));
+        scenario.steps.push_str(&format!("<Reference variables=\"{sequence}\"/>\n"));
+        scenario.send("ACK", sequence, "[branch]", true, "")
+    }
+
     /// BYE.
     pub fn bye(self) -> Self {
-        self.send("BYE", 2, "[branch]", true, "")
+        self.send("BYE", 9, "[branch]", true, "")
     }
 
     /// Plays a file of raw A-law octets once.
