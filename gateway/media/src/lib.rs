@@ -11,11 +11,14 @@
 //!
 //! [`Media::open_pair`] joins two RTP legs instead: `packet_io` → `leg/incoming.rs` of the one →
 //! `leg/relay.rs` of the other (new numbers, in place) → `packet_io`, within one look at the packet.
+//!
+//! [`cross`] joins two timeslots: no packet and no worker, one elastic store each way.
 
 mod bridge;
 mod coders;
 mod config;
 mod counters;
+mod crossing;
 mod error;
 mod event;
 mod format;
@@ -36,6 +39,7 @@ pub use counters::{
     MediaCounters, TICK_LATENESS_BOUNDS_US, TICK_LATENESS_BUCKETS, TICK_WORK_BOUNDS_US,
     TICK_WORK_BUCKETS, WorkerCounters, WorkerLoad,
 };
+pub use crossing::{CrossBoard, CrossEnd, CrossFigures, cross};
 pub use error::MediaError;
 pub use event::{LegId, LegStatistics, MediaEvent, MediaEventKind, PlayoutFigures, SrtpFigures};
 pub use media::{Media, OpenedEnd, OpenedLeg, OpenedPair};
