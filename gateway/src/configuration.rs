@@ -11,7 +11,9 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
-use trunkline_call::routing::{NumberType, PacketTarget, PrefixRoute, Via, prefix_digits};
+use trunkline_call::routing::{
+    CallsFrom, NumberType, PacketTarget, PrefixRoute, Via, prefix_digits,
+};
 use trunkline_call::trunk::{Hunting, TrunkGroup};
 use trunkline_number::{CountryProfile, Dialled, E164};
 use trunkline_program::{ConfigurationError, Source};
@@ -294,6 +296,10 @@ pub struct TrunkGroupEntry {
 pub struct RouteEntry {
     /// `+` and leading E.164 digits, or an area code with trunk prefix (`03`).
     pub prefix: String,
+    /// The calls that go this way, by the side that they come from. Those from the line for which
+    /// there is no route are the directory's.
+    #[serde(default)]
+    pub calls_from: CallsFrom,
     /// Trunk groups that lead there, first choice first.
     #[serde(default)]
     pub trunk_groups: Vec<String>,
@@ -583,14 +589,17 @@ fn routes(file: &File, source: &Source) -> Result<Vec<PrefixRoute>, Configuratio
                 "write + and leading digits with the country code (+813), or an area code (03)",
             )
         })?;
-        if routes.iter().any(|known| known.prefix == prefix) {
+        let calls_from = route.calls_from;
+        let is_same =
+            |known: &PrefixRoute| known.prefix == prefix && known.calls_from.overlaps(calls_from);
+        if routes.iter().any(is_same) {
             return Err(source.error(
                 &key,
                 format!("{:?} (+{prefix}) is routed twice", route.prefix),
                 "put all trunk groups or peers of a prefix into one entry",
             ));
         }
-        routes.push(PrefixRoute { prefix, via: via(place, route, file, source)? });
+        routes.push(PrefixRoute { prefix, calls_from, via: via(place, route, file, source)? });
     }
     Ok(routes)
 }

@@ -918,15 +918,15 @@ impl Switch {
     }
 
     fn join(&mut self, ingress: LegId, egress: LegId) {
-        let (line, packet) = match (self.lines.of(ingress), self.lines.of(egress)) {
-            (Some(line), None) => (line, egress),
-            (None, Some(line)) => (line, ingress),
-            // A leg that could not be dialled is gone already.
-            _ => return,
+        let channel_of = |leg| self.lines.of(leg).map(|line| line.channel);
+        let bearers = match (channel_of(ingress), channel_of(egress)) {
+            (Some(own), Some(called)) => self.voice.cross(ingress, own, called),
+            (Some(line), None) => self.voice.join(egress, line),
+            (None, Some(line)) => self.voice.join(ingress, line),
+            // A pair of packet legs is joined already; a leg that could not be dialled is gone.
+            (None, None) => Vec::new(),
         };
-        if let Some(bearer) = self.voice.join(packet, line.channel) {
-            self.attach(line.channel, bearer);
-        }
+        bearers.into_iter().for_each(|(channel, bearer)| self.attach(channel, bearer));
     }
 
     fn attach(&mut self, channel: BChannel, bearer: OnTimeslot) {
@@ -991,6 +991,11 @@ impl Switch {
         if let Some(congestion) = record.refused {
             *self.calls.refused.entry(congestion.name()).or_default() += 1;
             self.congestion.refused();
+        }
+        if let Some(figures) = self.voice.uncross(record.ingress.leg)
+            && let Some(egress) = record.egress.last()
+        {
+            self.records.crossed([record.ingress.leg, egress.leg], figures);
         }
         let legs = std::iter::once(&record.ingress).chain(&record.egress).map(|leg| leg.leg);
         let open = legs.filter(|leg| self.voice.is_pending(*leg)).collect();

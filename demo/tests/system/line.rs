@@ -1,11 +1,17 @@
-//! The line fails and comes back.
+//! The line fails and comes back; and it calls itself.
 
 use std::net::Ipv4Addr;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
+use serde_json::json;
+use trunkline_demo::comparison::compare;
+use trunkline_demo::network::{get, post};
+use trunkline_demo::speech;
+
+use crate::common::machine::undisturbed;
 use crate::common::sipp::{self, Scenario, Sipp};
-use crate::common::{ended_call, has, records, status, system, wait_for, wait_idle};
-use trunkline_demo::network::get;
+use crate::common::{ended_call, has, records, status, system, system_alone, wait_for, wait_idle};
 
 /// The value of a metric as /metrics writes it.
 fn metric(gateway: Ipv4Addr, sample: &str) -> Option<f64> {
@@ -79,4 +85,63 @@ fn a_call_is_cleared_when_the_line_fails_and_the_line_comes_back_by_itself() {
     ended_call(&network, 1);
     assert_eq!(ended_call(&network, 2)["cause"], 16);
     network.end().unwrap_or_else(|error| panic!("{error}"));
+}
+
+#[test]
+fn a_call_from_line_to_line_joins_two_channels_octet_for_octet() {
+    let (network, _folder) = system_alone(71, |layout| {
+        layout.speech_s = 4;
+        layout.more_telephones = format!(
+            "  - {{ number: \"03-3333-0002\", network: A, speak: {:?}, \
+             when_called: {{ answer_after_ms: 300 }} }}\n",
+            layout.file("telephone-b.wav")
+        );
+        layout.more_routes_of_gateway_a =
+            "  - { prefix: \"033333\", calls_from: line, trunk_groups: [network-a] }\n".to_owned();
+    });
+    let gateway = network.layout.gateway_a();
+    let exchange = network.layout.exchange_http();
+    let telephone = format!("{exchange}/telephones/81333331234/call");
+    let intact = |calling: u64| {
+        post(&telephone, &json!({ "to": "03-3333-0002" })).expect("the telephone dials");
+        wait_for("the call is up", Duration::from_secs(10), || {
+            (status(gateway)["calls"]["answered"] == 1).then_some(())
+        });
+        assert_eq!(status(gateway)["spans"][0]["channels"]["busy"], 2);
+        std::thread::sleep(Duration::from_millis(4_500));
+        post(&format!("{exchange}/calls/{calling}/hang-up"), &json!({})).expect("it hangs up");
+        for (said, call) in [("telephone-b.wav", calling), ("telephone-a.wav", calling + 1)] {
+            let recording = ended_call(&network, call)["recording"].clone();
+            let read = |path: &Path| speech::read(path).expect("a recording");
+            let said = read(&network.layout.file(said));
+            let heard = read(recording.as_str().expect("a recording").as_ref());
+            let comparison = compare(&said, &heard);
+            println!("{comparison:?}");
+            if comparison.exact_share() < 1.0 || comparison.adjustments > 0 {
+                return Err(format!("{comparison:?}"));
+            }
+        }
+        Ok(())
+    };
+    let mut calling = 1;
+    undisturbed(|| {
+        let result = intact(calling);
+        calling += 2;
+        result
+    });
+    wait_idle(gateway);
+
+    let record = wait_for("the record", Duration::from_secs(5), || records(&network, 'a').pop());
+    assert_eq!((&record["cause"], &record["number"]), (&json!(16), &json!("+81333330002")));
+    assert_eq!(record["calling"], "+81333331234");
+    for leg in record["legs"].as_array().expect("legs") {
+        assert_eq!(leg["kind"], "line", "{record}");
+        let media = &leg["media"];
+        assert!(media["octets_to_line"].as_u64() > Some(30_000), "{record}");
+        assert_eq!(media["slips"], 0, "both timeslots keep the span's time: {record}");
+        assert!(media["delay_ms"].as_f64() < Some(20.0), "{record}");
+    }
+    let answered = &status(gateway)["calls"]["answered_between"];
+    assert!(answered["line_to_line"].as_u64() >= Some(1), "{answered}");
+    assert_eq!(status(gateway)["media"]["counters"]["legs_opened"], 0, "no RTP is in it");
 }

@@ -18,7 +18,7 @@ use trunkline_number::{Dialled, E164};
 use crate::congestion::Congestion;
 use crate::interworking::cause;
 use crate::record::{CallRecord, LegEnd, LegMedium, LegRecord, ReleasedBy};
-use crate::routing::{LineNumber, NumberType, PacketTarget, Routing, Via};
+use crate::routing::{CallsFrom, LineNumber, NumberType, PacketTarget, Routing, Via};
 use crate::trunk::{BChannel, SeizeError, SpanIndex, Trunks};
 
 mod call;
@@ -287,7 +287,10 @@ impl CallControl {
         };
         let ways: VecDeque<Way> = match self.routing.to_phone(&number, now) {
             Some(phone) => VecDeque::from([Way::Packet { target: phone.clone() }]),
-            None => self.routing.via(&number).map(ways_of).unwrap_or_default(),
+            None => {
+                let via = self.routing.via(&number, CallsFrom::Packet);
+                via.map(ways_of).unwrap_or_default()
+            }
         };
         let goes_on = matches!(ways.front(), Some(Way::Packet { .. }));
         let waiting = self.calls.get_mut(&call).expect("begun above");
@@ -334,12 +337,16 @@ impl CallControl {
             return (call, leg);
         };
         self.actions.push_back(Action::Proceed { leg });
-        if let Some(phone) = self.routing.to_phone(&number, now) {
-            let way = Way::Packet { target: phone.clone() };
-            self.calls.get_mut(&call).expect("begun above").ways = VecDeque::from([way]);
-            self.dial_next(now, call, Release::with_cause(cause::NO_ROUTE_TO_DESTINATION));
-        } else {
-            self.actions.push_back(Action::Inquire { call, number });
+        let ways = match self.routing.to_phone(&number, now) {
+            Some(phone) => Some(VecDeque::from([Way::Packet { target: phone.clone() }])),
+            None => self.routing.via(&number, CallsFrom::Line).map(ways_of),
+        };
+        match ways {
+            Some(ways) => {
+                self.calls.get_mut(&call).expect("begun above").ways = ways;
+                self.dial_next(now, call, Release::with_cause(cause::NO_ROUTE_TO_DESTINATION));
+            }
+            None => self.actions.push_back(Action::Inquire { call, number }),
         }
         (call, leg)
     }

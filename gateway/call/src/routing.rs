@@ -1,8 +1,8 @@
 //! Which way a number goes.
 //!
-//! A call goes to a phone that is configured or registered under its number. Otherwise one from the
-//! packet side goes where the prefix leads that fits its number longest, to trunk groups or to peers
-//! on the packet side, and one from the line to the gateway that the directory names.
+//! A call goes to a phone that is configured or registered under its number. Otherwise it goes where
+//! the prefix leads that fits its number longest, to trunk groups or to peers on the packet side; and
+//! one from the line for which there is none, to the gateway that the directory names.
 
 use std::collections::BTreeMap;
 use std::time::Instant;
@@ -87,8 +87,30 @@ pub fn prefix_digits(text: &str, profile: &CountryProfile) -> Option<String> {
 pub struct PrefixRoute {
     /// Leading E.164 digits, without `+`. The empty prefix takes every number.
     pub prefix: String,
+    /// The calls that go this way.
+    pub calls_from: CallsFrom,
     /// What leads there.
     pub via: Via,
+}
+
+/// Which calls a route is for, by the side that they come from.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CallsFrom {
+    /// The packet side.
+    #[default]
+    Packet,
+    /// The line.
+    Line,
+    /// Both.
+    Both,
+}
+
+impl CallsFrom {
+    /// Whether some call is meant by both.
+    pub fn overlaps(self, other: Self) -> bool {
+        self == other || self == Self::Both || other == Self::Both
+    }
 }
 
 /// What leads to the numbers of a prefix.
@@ -159,9 +181,11 @@ impl Routing {
         }
     }
 
-    /// What leads to a number from the packet side.
-    pub fn via(&self, number: &E164) -> Option<&Via> {
-        let fits = |route: &&PrefixRoute| number.as_digits().starts_with(&route.prefix);
+    /// What leads to a number from one of the sides.
+    pub fn via(&self, number: &E164, from: CallsFrom) -> Option<&Via> {
+        let fits = |route: &&PrefixRoute| {
+            route.calls_from.overlaps(from) && number.as_digits().starts_with(&route.prefix)
+        };
         self.routes.iter().find(fits).map(|route| &route.via)
     }
 
@@ -184,13 +208,14 @@ mod tests {
     fn the_longest_prefix_wins() {
         let route = |prefix: &str, group: &str| PrefixRoute {
             prefix: prefix.into(),
+            calls_from: CallsFrom::Both,
             via: Via::TrunkGroups { groups: vec![group.into()], number_type: NumberType::Unknown },
         };
         let routing = Routing::new(
             CountryProfile::japan(),
             vec![route("81", "any"), route("813", "tokyo"), route("8133333", "one office")],
         );
-        let group = |digits| match routing.via(&e164(digits))? {
+        let group = |digits| match routing.via(&e164(digits), CallsFrom::Packet)? {
             Via::TrunkGroups { groups, .. } => Some(groups[0].clone()),
             Via::Peers(_) => None,
         };

@@ -8,7 +8,7 @@ use trunkline_call::interworking::cause_text;
 use trunkline_call::record::{CallRecord, LegMedium, LegRecord};
 use trunkline_media::LegStatistics;
 
-use super::voice;
+use super::voice::{self, Crossed};
 use crate::voice_quality::{HeardBy, VoiceQuality};
 use crate::wall_clock::WallClock;
 
@@ -22,6 +22,8 @@ const NO_SPAN: &str = "none";
 pub struct Records {
     /// Statistics that came before their record.
     statistics: HashMap<LegId, Box<LegStatistics>>,
+    /// What went through B channels that were joined to one another.
+    crossed: HashMap<LegId, Crossed>,
     /// Records with the legs whose statistics are still to come.
     waiting: Vec<(CallRecord, Vec<LegId>)>,
 }
@@ -49,6 +51,11 @@ impl Records {
         let at = self.waiting.iter().position(|(_, open)| open.contains(&leg))?;
         self.waiting[at].1.retain(|open| *open != leg);
         self.waiting[at].1.is_empty().then(|| self.waiting.swap_remove(at).0)
+    }
+
+    /// What went through the B channels of a call from line to line that is over.
+    pub fn crossed(&mut self, legs: [LegId; 2], figures: [Crossed; 2]) {
+        self.crossed.extend(legs.into_iter().zip(figures));
     }
 
     /// Records that can wait no longer, at the end of the program.
@@ -136,6 +143,9 @@ impl Records {
         }
         if let Some(statistics) = self.statistics.remove(&record.leg) {
             fields.insert("media".into(), voice::statistics(&statistics));
+        }
+        if let Some(figures) = self.crossed.remove(&record.leg) {
+            fields.insert("media".into(), voice::crossed(&figures));
         }
         leg
     }

@@ -9,8 +9,8 @@ use trunkline_call::congestion::Congestion;
 use trunkline_call::trunk::BChannel;
 use trunkline_dsp::g711::Law;
 use trunkline_media::{
-    LegStatistics, Media, MediaError, Payload, PayloadFormat, Protection, Remote, RtpLegSpec,
-    RtpLegUpdate, Sending, TimeslotEnd,
+    CrossEnd, LegStatistics, Media, MediaError, Payload, PayloadFormat, Protection, Remote,
+    RtpLegSpec, RtpLegUpdate, Sending, TimeslotEnd,
 };
 use trunkline_rtp::RtpError;
 use trunkline_rtp::codec::Codec;
@@ -22,8 +22,11 @@ use trunkline_tdm::Bearer;
 use super::congestion::of_media;
 use crate::configuration::SrtpPolicy;
 
+mod crossings;
 mod pairs;
 
+use crossings::Crossing;
+pub use crossings::{Crossed, crossed};
 pub use pairs::Caller;
 
 /// Why a leg has no media.
@@ -53,17 +56,30 @@ impl VoiceError {
     }
 }
 
-/// What sits on a B channel: the timeslot's end of a packet leg.
+/// What sits on a B channel.
 #[derive(Debug)]
 pub struct OnTimeslot {
-    /// The packet leg.
+    /// The packet leg that it belongs to; in a call from line to line the leg that called.
     pub leg: LegId,
-    end: TimeslotEnd,
+    end: End,
+}
+
+#[derive(Debug)]
+enum End {
+    /// The timeslot's end of a packet leg.
+    Packet(Box<TimeslotEnd>),
+    /// The calling side's end of two joined channels.
+    Calling(Box<CrossEnd>),
+    /// The called side's.
+    Called(Box<CrossEnd>),
 }
 
 impl Bearer for OnTimeslot {
     fn exchange(&mut self, from_line: &[u8], to_line: &mut [u8]) {
-        self.end.exchange(from_line, to_line);
+        match &mut self.end {
+            End::Packet(end) => end.exchange(from_line, to_line),
+            End::Calling(end) | End::Called(end) => end.exchange(from_line, to_line),
+        }
     }
 }
 
@@ -110,6 +126,8 @@ pub struct Voice {
     by_media: HashMap<trunkline_media::LegId, LegId>,
     /// Legs whose timeslot's end is still on its way back from the channel before.
     waiting: HashMap<LegId, BChannel>,
+    /// By the leg that called: the joint of its B channel with that of the called side.
+    crossings: HashMap<LegId, Crossing>,
     /// By the leg that called: the other leg of its pair, while nobody is called on it.
     spare: HashMap<LegId, VoiceLeg>,
     sessions_begun: u64,
@@ -124,6 +142,7 @@ impl Voice {
             legs: HashMap::new(),
             by_media: HashMap::new(),
             waiting: HashMap::new(),
+            crossings: HashMap::new(),
             spare: HashMap::new(),
             sessions_begun: 0,
         }
@@ -230,27 +249,36 @@ impl Voice {
         Ok(answer.to_string().into_bytes())
     }
 
-    /// Connects a leg with a B channel: gives what to attach there. `None` when that still sits
-    /// on another channel; it will come by [`Voice::came_back`].
-    pub fn join(&mut self, leg: LegId, channel: BChannel) -> Option<OnTimeslot> {
-        let voice = self.legs.get_mut(&leg)?;
+    /// Connects a packet leg with a B channel: gives what to attach there. Nothing when that still
+    /// sits on another channel; it will come by [`Voice::came_back`].
+    pub fn join(&mut self, leg: LegId, channel: BChannel) -> Vec<(BChannel, OnTimeslot)> {
+        let Some(voice) = self.legs.get_mut(&leg) else { return Vec::new() };
         match voice.end.take() {
-            Some(end) => Some(OnTimeslot { leg, end }),
+            Some(end) => vec![(channel, OnTimeslot { leg, end: End::Packet(Box::new(end)) })],
             None => {
                 self.waiting.insert(leg, channel);
-                None
+                Vec::new()
             }
         }
     }
 
     /// A B channel gave back what was attached. Gives the channel that waits for it, if one does.
     pub fn came_back(&mut self, bearer: OnTimeslot) -> Option<(BChannel, OnTimeslot)> {
-        if let Some(channel) = self.waiting.remove(&bearer.leg) {
+        if !matches!(bearer.end, End::Calling(_))
+            && let Some(channel) = self.waiting.remove(&bearer.leg)
+        {
             return Some((channel, bearer));
         }
-        // A leg that still lives may be joined to another channel later.
-        if let Some(voice) = self.legs.get_mut(&bearer.leg) {
-            voice.end = Some(bearer.end);
+        // What still lives may be joined to another channel later.
+        match bearer.end {
+            End::Packet(end) => {
+                if let Some(voice) = self.legs.get_mut(&bearer.leg) {
+                    voice.end = Some(*end);
+                }
+            }
+            End::Called(end) => self.far_end_came_back(bearer.leg, end),
+            // The caller's channel is left only at the end of the call.
+            End::Calling(_) => {}
         }
         None
     }

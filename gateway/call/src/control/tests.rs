@@ -18,10 +18,12 @@ fn gateway(timeslots: &[u8]) -> CallControl {
     trunks.add_group(group);
     let route = PrefixRoute {
         prefix: "813".into(),
+        calls_from: CallsFrom::Both,
         via: Via::TrunkGroups { groups: vec!["tokyo".into()], number_type: NumberType::Unknown },
     };
     let peers = PrefixRoute {
         prefix: "8150".into(),
+        calls_from: CallsFrom::Packet,
         via: Via::Peers(vec![PacketTarget("sip:first".into()), PacketTarget("sip:second".into())]),
     };
     let routing = Routing::new(CountryProfile::japan(), vec![route, peers]);
@@ -386,6 +388,36 @@ fn a_call_between_peers_tries_them_in_order_and_takes_no_channel() {
 }
 
 #[test]
+fn a_call_from_line_to_line_takes_two_channels_and_gives_both_back() {
+    let mut control = gateway(&[1, 2, 3]);
+    let now = Instant::now();
+    let (_, ingress) = control.offered_by_line(now, line_offer(1, "0333331234"));
+    let first = actions(&mut control);
+    assert!(first.contains(&Action::Proceed { leg: ingress }));
+    let egress = dialled(&first);
+    let join = Action::Join { call: CallId(1), ingress, egress };
+    assert!(first.contains(&join), "the tones of the far exchange are heard from the start");
+    assert_eq!(control.trunks.count(0).idle, 1);
+    // The other end takes the channel for a call of its own: another one is tried.
+    control.leg_released(now, egress, Release::with_cause(44));
+    let second = dialled(&actions(&mut control));
+    control.leg_alerting(now, second, true);
+    control.leg_answered(now, second);
+    actions(&mut control);
+    let busy_elsewhere = Release { from_user: true, ..Release::with_cause(16) };
+    control.leg_disconnected(now, second, busy_elsewhere);
+    let ended = actions(&mut control);
+    assert_eq!(release_of(&ended, ingress), Some(16));
+    control.leg_released(now, ingress, Release::with_cause(16));
+    control.leg_released(now, second, Release::with_cause(16));
+    assert_eq!(control.trunks.count(0).idle, 3);
+    assert!(control.is_idle());
+    // A number without such a route is the directory's.
+    control.offered_by_line(now, line_offer(1, "05033331234"));
+    assert!(actions(&mut control).iter().any(|action| matches!(action, Action::Inquire { .. })));
+}
+
+#[test]
 fn a_peers_refusal_reaches_the_caller_in_its_own_words() {
     let mut control = gateway(&[1]);
     let now = Instant::now();
@@ -495,7 +527,8 @@ proptest! {
                 (1, _) => {
                     begun += 1;
                     let timeslot = (pick % 5) as u8 + 1;
-                    legs.push(control.offered_by_line(now, line_offer(timeslot, "0469595678")).1);
+                    let called = if pick % 2 == 0 { "0469595678" } else { "0333331234" };
+                    legs.push(control.offered_by_line(now, line_offer(timeslot, called)).1);
                 }
                 (2, Some(leg)) => control.leg_alerting(now, leg, pick % 2 == 0),
                 (3, Some(leg)) => control.leg_answered(now, leg),
