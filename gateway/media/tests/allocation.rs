@@ -1,5 +1,5 @@
 //! Once a call is up, no packet costs an allocation: neither on the worker nor on the line, nor
-//! through a pair, transcoded or not.
+//! through a pair, transcoded or not, nor through two joined timeslots.
 
 mod common;
 
@@ -13,7 +13,7 @@ use trunkline_dsp::g711::Law;
 use trunkline_dsp::opus::{OpusEncoder, OpusSettings};
 use trunkline_media::packet_io::Backend;
 use trunkline_media::{
-    Media, Payload, PayloadFormat, Protection, Remote, RtpLegSpec, RtpLegUpdate, Sending,
+    Media, Payload, PayloadFormat, Protection, Remote, RtpLegSpec, RtpLegUpdate, Sending, cross,
 };
 use trunkline_rtp::codec::Codec;
 use trunkline_rtp::srtp::{MasterKey, SrtpKeys, SrtpReceiver, SrtpSender, Suite};
@@ -139,6 +139,23 @@ fn what_is_up_allocates_nothing() {
         a_pair(backend);
         a_transcoded_pair(backend);
     }
+    a_crossing();
+}
+
+/// Two timeslots joined to one another, of different laws and clocks.
+fn a_crossing() {
+    let (mut a, mut b, board) = cross(Law::A, Law::Mu);
+    let (from_line, mut to_line) = ([0x5A; 8], [0; 8]);
+    count();
+    for round in 0..60_000 {
+        a.exchange(&from_line, &mut to_line);
+        b.exchange(&from_line, &mut to_line);
+        if round % 1_000 == 0 {
+            b.exchange(&from_line, &mut to_line);
+        }
+    }
+    assert_eq!(counted(), 0, "a crossing");
+    assert!(board.figures().iter().all(|figures| figures.slips > 0), "{:?}", board.figures());
 }
 
 /// From here on until the answer is taken, allocations are counted.

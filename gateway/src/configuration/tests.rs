@@ -51,6 +51,35 @@ fn a_packet_time_that_a_codec_does_not_have_is_refused() {
 }
 
 #[test]
+fn a_prefix_is_routed_once_for_the_calls_of_a_side() {
+    let routes = |second: &str| {
+        let peer = "peers: [\"sip:192.0.2.7\"]";
+        LEAST.replace(
+            "routes: []",
+            &format!("routes:\n- {{ prefix: +81, {peer} }}\n- {{ prefix: +81, {peer}{second} }}"),
+        )
+    };
+    assert!(read(&routes(", calls_from: line")).is_ok());
+    for second in ["", ", calls_from: both"] {
+        let error = read(&routes(second)).unwrap_err();
+        assert!(error.contains("routes.1.prefix") && error.contains("routed twice"), "{error}");
+    }
+}
+
+#[test]
+fn a_route_leads_to_lines_or_to_peers() {
+    for (route, problem) in [
+        ("prefix: +81", "has neither"),
+        ("prefix: +81, trunk_groups: [a], peers: [\"sip:192.0.2.7\"]", "has both"),
+        ("prefix: +81, peers: [\"tel:+81333331234\"]", "names no host"),
+    ] {
+        let text = LEAST.replace("routes: []", &format!("routes: [{{ {route} }}]"));
+        let error = read(&text).unwrap_err();
+        assert!(error.contains("routes.0") && error.contains(problem), "{error}");
+    }
+}
+
+#[test]
 fn a_phone_that_cannot_be_called_is_refused() {
     let phone = "phones: [{ number: \"03-1111-0005\", uri: \"desk at host\" }]\n";
     assert_refused(phone, "phones.0.uri", "SIP URI");
