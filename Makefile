@@ -41,9 +41,11 @@ test-programs: target/pesq/ready
 	PESQ_PYTHON=$(CURDIR)/target/pesq/bin/python cargo test --workspace --bins --lib --tests --no-fail-fast
 	cargo test --workspace --doc
 
-# Every interleaving of the jitter buffer's two threads.
+# Every interleaving of the two threads of what is shared without a lock: the jitter buffer, the
+# rings and the port table that the kernel has its hands in too.
 test-loom:
 	RUSTFLAGS="--cfg loom" CARGO_TARGET_DIR=target/loom cargo test --release -p trunkline-rtp --test loom_jitter
+	RUSTFLAGS="--cfg loom" CARGO_TARGET_DIR=target/loom cargo test --release -p trunkline-xdp --lib
 
 # PESQ (ITU-T P.862) scores the speech in the tests; it is not part of the product.
 target/pesq/ready: scripts/pesq-requirements.txt

@@ -327,5 +327,5 @@ fn network(number: u16) -> i32 {
     i32::from(number.to_be())
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(loom)))]
 mod tests;
