@@ -29,6 +29,7 @@ mod ports;
 mod spec;
 mod timeslot;
 pub mod transcode;
+mod virtual_line;
 mod worker;
 
 pub use config::{MediaConfig, PacketAllowance};
@@ -43,3 +44,4 @@ pub use spec::{
     Direction, Payload, PayloadFormat, Protection, Remote, RtpLegSpec, RtpLegUpdate, Sending,
 };
 pub use timeslot::TimeslotEnd;
+pub use virtual_line::VirtualLine;
