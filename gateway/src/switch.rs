@@ -25,7 +25,7 @@ use trunkline_sip::{
 };
 use trunkline_tdm::SpanEvent;
 
-use crate::configuration::{Configuration, SrtpPolicy};
+use crate::configuration::{Configuration, SrtpPolicy, Terms};
 use crate::journal::Journal;
 use crate::status::{Calls, Status};
 use crate::voice_quality::VoiceQuality;
@@ -383,18 +383,18 @@ impl Switch {
             offered: invite.sdp.clone(),
             ..PacketLeg::new(invite.leg, true)
         };
-        if self.control.is_releasing(leg) || self.control.packet_pair(leg).is_some() {
+        if self.control.is_releasing(leg) || self.control.will_be_pair(leg) {
             // It goes nowhere, and no port is opened for it; or its media is opened together with
             // that of whoever is called.
             self.packets.insert(leg, packet);
             return;
         }
-        let policy = self.configuration.file.srtp.policy_of(&host);
+        let terms = self.configuration.terms_of_caller(&host);
         let opened = match &invite.sdp {
-            Some(offer) => self.voice.accept(leg, offer, invite.source.ip(), policy),
+            Some(offer) => self.voice.accept(leg, offer, invite.source.ip(), &terms),
             // RFC 3261 §13.2.1: no offer in the INVITE, so ours goes into the answer; whoever
             // refuses that has no call, so SRTP is offered only where nothing else will do.
-            None => self.voice.offer(leg, policy, policy == SrtpPolicy::Require),
+            None => self.voice.offer(leg, &terms, terms.srtp == SrtpPolicy::Require),
         };
         match opened {
             Ok(description) => {
@@ -499,9 +499,7 @@ impl Switch {
             return;
         };
         let (Some(offer), Some(from)) = (packet.offered.clone(), packet.source) else { return };
-        let policy = self.configuration.file.srtp.policy_of(&from.to_string());
-        let terms = Caller { leg: caller, offer: Some(&offer), from, policy };
-        match self.voice.settle_caller(&terms, called) {
+        match self.voice.settle_caller(caller, &offer, from, called) {
             Ok(description) => packet.description = Some(Sdp(description)),
             Err(error) => tracing::warn!(%error, "the caller's answer stays as it was"),
         }
@@ -835,17 +833,17 @@ impl Switch {
 
     /// Opens the media of a leg that is called, with that of its caller if that is on the packet side
     /// too; gives our offer.
-    fn offer(&mut self, leg: LegId, policy: SrtpPolicy) -> Result<Vec<u8>, VoiceError> {
+    fn offer(&mut self, leg: LegId, terms: &Terms) -> Result<Vec<u8>, VoiceError> {
         let caller = self.control.packet_pair(leg).map(|(caller, _)| caller);
         let caller = caller.and_then(|leg| Some((leg, self.packets.of(leg)?)));
         let Some((caller, packet)) = caller else {
-            return self.voice.offer(leg, policy, policy.offers());
+            return self.voice.offer(leg, terms, terms.srtp.offers());
         };
         let from = packet.source.unwrap_or(self.configuration.file.rtp.address);
-        let its_policy = self.configuration.file.srtp.policy_of(&from.to_string());
+        let its_terms = self.configuration.terms_of_caller(&from.to_string());
         let offer = packet.offered.as_deref();
-        let terms = Caller { leg: caller, offer, from, policy: its_policy };
-        let (told, offer) = self.voice.open_pair(&terms, leg, policy, policy.offers())?;
+        let caller = Caller { leg: caller, offer, from, terms: &its_terms };
+        let (told, offer) = self.voice.open_pair(&caller, leg, terms, terms.srtp.offers())?;
         if let Some(told) = told {
             packet.description = Some(Sdp(told));
         }
@@ -864,8 +862,8 @@ impl Switch {
         if uri.user.is_empty() {
             uri.user = called.to_string();
         }
-        let policy = self.configuration.file.srtp.policy_of(&uri.host);
-        let offer = self.offer(leg, policy)?;
+        let terms = self.configuration.terms_with(target, &uri.host);
+        let offer = self.offer(leg, &terms)?;
         let own = self.configuration.file.rtp.address.to_string();
         let (user, mut headers) = match &calling {
             Some(calling) if calling.restricted => {
@@ -883,7 +881,7 @@ impl Switch {
         let mut invite = OutgoingInvite::new(uri, Uri::sip(&user, &own, None), offer);
         invite.headers.append(&mut headers);
         invite.headers.push(("Max-Forwards".to_owned(), hops.to_string()));
-        let again_plain = (policy == SrtpPolicy::Prefer).then(|| Box::new(invite.clone()));
+        let again_plain = (terms.srtp == SrtpPolicy::Prefer).then(|| Box::new(invite.clone()));
         self.call_packet(leg, invite, again_plain)?;
         Ok(())
     }

@@ -285,16 +285,9 @@ impl CallControl {
             self.clear(now, call, Release::with_cause(why));
             return (call, leg);
         };
-        let ways: VecDeque<Way> = match self.routing.to_phone(&number, now) {
-            Some(phone) => VecDeque::from([Way::Packet { target: phone.clone() }]),
-            None => {
-                let via = self.routing.via(&number, CallsFrom::Packet);
-                via.map(ways_of).unwrap_or_default()
-            }
-        };
-        let goes_on = matches!(ways.front(), Some(Way::Packet { .. }));
-        let waiting = self.calls.get_mut(&call).expect("begun above");
-        waiting.ways = ways;
+        let ways = self.ways_to(&number, CallsFrom::Packet, now);
+        let goes_on =
+            ways.as_ref().is_none_or(|ways| matches!(ways.front(), Some(Way::Packet { .. })));
         match offer.hops.map(|hops| hops.checked_sub(1)) {
             // RFC 3261 §16.3, item 3. Behind a line there is no Max-Forwards to count.
             Some(None) if goes_on => {
@@ -302,8 +295,9 @@ impl CallControl {
                 self.clear(now, call, Release { status: Some(483), ..why });
             }
             hops => {
+                let waiting = self.calls.get_mut(&call).expect("begun above");
                 waiting.hops = hops.flatten().unwrap_or(HOPS);
-                self.dial_next(now, call, Release::with_cause(cause::NO_ROUTE_TO_DESTINATION));
+                self.set_out(now, call, number, ways);
             }
         }
         (call, leg)
@@ -337,17 +331,8 @@ impl CallControl {
             return (call, leg);
         };
         self.actions.push_back(Action::Proceed { leg });
-        let ways = match self.routing.to_phone(&number, now) {
-            Some(phone) => Some(VecDeque::from([Way::Packet { target: phone.clone() }])),
-            None => self.routing.via(&number, CallsFrom::Line).map(ways_of),
-        };
-        match ways {
-            Some(ways) => {
-                self.calls.get_mut(&call).expect("begun above").ways = ways;
-                self.dial_next(now, call, Release::with_cause(cause::NO_ROUTE_TO_DESTINATION));
-            }
-            None => self.actions.push_back(Action::Inquire { call, number }),
-        }
+        let ways = self.ways_to(&number, CallsFrom::Line, now);
+        self.set_out(now, call, number, ways);
         (call, leg)
     }
 
@@ -523,6 +508,21 @@ impl CallControl {
         self.calls.is_empty()
     }
 
+    /// This leg called, and whoever it is put through to will be on the packet side as well: their
+    /// media is one pair, to be opened when that side is dialled.
+    pub fn will_be_pair(&self, leg: LegId) -> bool {
+        let Some(call) = self.legs.get(&leg).and_then(|id| self.calls.get(id)) else {
+            return false;
+        };
+        let is_packet = |leg: &Leg| matches!(leg.medium, LegMedium::Packet { .. });
+        let goes_there = match call.egress.last() {
+            Some(egress) => is_packet(egress),
+            // The directory names nothing but packet gateways.
+            None => call.phase == Phase::Inquiring,
+        };
+        call.ingress.id == leg && is_packet(&call.ingress) && goes_there
+    }
+
     /// The leg that called and the leg that was dialled last, of the call of `leg`, if both are on
     /// the packet side: their media is one pair.
     pub fn packet_pair(&self, leg: LegId) -> Option<(LegId, LegId)> {
@@ -602,6 +602,36 @@ impl CallControl {
         let leg = LegId(self.legs_begun);
         self.legs.insert(leg, call);
         leg
+    }
+
+    /// The ways to a number; `None` where the directory has to be asked for them.
+    fn ways_to(&self, number: &E164, from: CallsFrom, now: Instant) -> Option<VecDeque<Way>> {
+        if let Some(phone) = self.routing.to_phone(number, now) {
+            return Some(VecDeque::from([Way::Packet { target: phone.clone() }]));
+        }
+        match (self.routing.via(number, from), from) {
+            (Some(Via::Directory), _) | (None, CallsFrom::Line) => None,
+            (Some(Via::TrunkGroups { groups, number_type }), _) => {
+                let number_type = *number_type;
+                let way = |group: &String| Way::Line { group: group.clone(), number_type };
+                Some(groups.iter().map(way).collect())
+            }
+            (Some(Via::Peers(peers)), _) => {
+                Some(peers.iter().map(|target| Way::Packet { target: target.clone() }).collect())
+            }
+            (None, _) => Some(VecDeque::new()),
+        }
+    }
+
+    /// Dials the first way of a call, or asks the directory for its ways.
+    fn set_out(&mut self, now: Instant, id: CallId, number: E164, ways: Option<VecDeque<Way>>) {
+        match ways {
+            Some(ways) => {
+                self.calls.get_mut(&id).expect("set out when begun").ways = ways;
+                self.dial_next(now, id, Release::with_cause(cause::NO_ROUTE_TO_DESTINATION));
+            }
+            None => self.actions.push_back(Action::Inquire { call: id, number }),
+        }
     }
 
     /// Dials the next way of a call; when none is left the call is cleared as the last way was.
@@ -732,19 +762,6 @@ impl CallControl {
 
 /// How many switches a call may pass that does not say how many (RFC 3261 §8.1.1.6).
 const HOPS: u8 = 70;
-
-/// The ways to the numbers of a prefix.
-fn ways_of(via: &Via) -> VecDeque<Way> {
-    match via {
-        Via::TrunkGroups { groups, number_type } => groups
-            .iter()
-            .map(|group| Way::Line { group: group.clone(), number_type: *number_type })
-            .collect(),
-        Via::Peers(peers) => {
-            peers.iter().map(|target| Way::Packet { target: target.clone() }).collect()
-        }
-    }
-}
 
 /// After so many channels that the other end refused for one call, its map of the span and ours
 /// differ; the next trunk group is tried.

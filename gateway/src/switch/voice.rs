@@ -20,7 +20,7 @@ use trunkline_rtp::srtp::Suite;
 use trunkline_tdm::Bearer;
 
 use super::congestion::of_media;
-use crate::configuration::SrtpPolicy;
+use crate::configuration::{SrtpPolicy, Terms};
 
 mod crossings;
 mod pairs;
@@ -96,7 +96,7 @@ struct VoiceLeg {
     end: Option<TimeslotEnd>,
     /// Codecs offered and accepted, best first.
     codecs: Vec<Codec>,
-    /// The codec that was agreed on in the answer to our offer.
+    /// The codec that was agreed on last.
     codec: Option<Codec>,
     /// The leg that called, of a pair of which this is the leg that is called.
     caller: Option<LegId>,
@@ -107,8 +107,6 @@ struct VoiceLeg {
 pub struct VoiceSettings {
     /// Address that RTP is sent from and received on.
     pub address: IpAddr,
-    /// Codecs, best first.
-    pub codecs: Vec<Codec>,
     /// Packet time towards RTP, in ms.
     pub ptime_ms: u16,
     /// SRTP suites, best first.
@@ -165,30 +163,30 @@ impl Voice {
         leg: LegId,
         description: &[u8],
         from: IpAddr,
-        policy: SrtpPolicy,
+        terms: &Terms,
     ) -> Result<Vec<u8>, VoiceError> {
         let offer = Sdp::parse(description)?;
         // The answer needs a port, and the port's leg needs what is negotiated: so negotiate with
         // any port first.
-        let any_port = self.local_media(policy);
-        let (_, negotiated) = answer(&offer, &any_port, &self.settings.codecs)?;
+        let any_port = self.local_media(terms.srtp);
+        let (_, negotiated) = answer(&offer, &any_port, &terms.codecs)?;
         let agreed = Agreed::of(&negotiated, from);
-        let local = self.open(leg, any_port, agreed)?;
-        let (answer, _) = answer(&offer, &local, &self.settings.codecs)?;
+        let local = self.open(leg, any_port, agreed, &terms.codecs)?;
+        let (answer, _) = answer(&offer, &local, &terms.codecs)?;
         Ok(answer.to_string().into_bytes())
     }
 
     /// Opens the media of a leg that we make an offer to; gives the offer: of SRTP if
-    /// `with_srtp`, else of plain RTP. `policy` is for what the leg's peer offers later.
+    /// `with_srtp`, else of plain RTP. The SRTP of `terms` is for what the leg's peer offers later.
     pub fn offer(
         &mut self,
         leg: LegId,
-        policy: SrtpPolicy,
+        terms: &Terms,
         with_srtp: bool,
     ) -> Result<Vec<u8>, VoiceError> {
-        let agreed = self.nothing_agreed();
-        let local = self.local_media(policy);
-        self.open(leg, local, agreed)?;
+        let agreed = self.nothing_agreed(&terms.codecs);
+        let local = self.local_media(terms.srtp);
+        self.open(leg, local, agreed, &terms.codecs)?;
         self.offer_anew(leg, with_srtp)
     }
 
@@ -313,6 +311,7 @@ impl Voice {
         leg: LegId,
         mut local: LocalMedia,
         agreed: Agreed,
+        codecs: &[Codec],
     ) -> Result<LocalMedia, VoiceError> {
         let opened = self.media.open(self.spec(agreed))?;
         local.rtp = opened.local;
@@ -326,7 +325,7 @@ impl Voice {
                 offer: None,
                 answered: false,
                 end: Some(opened.timeslot),
-                codecs: self.settings.codecs.clone(),
+                codecs: codecs.to_vec(),
                 codec: None,
                 caller: None,
             },
@@ -334,8 +333,8 @@ impl Voice {
         Ok(local)
     }
 
-    fn nothing_agreed(&self) -> Agreed {
-        Agreed::nothing(self.settings.codecs[0], self.settings.ptime_ms)
+    fn nothing_agreed(&self, codecs: &[Codec]) -> Agreed {
+        Agreed::nothing(codecs[0], self.settings.ptime_ms)
     }
 
     fn spec(&self, agreed: Agreed) -> RtpLegSpec {

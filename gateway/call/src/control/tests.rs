@@ -26,7 +26,9 @@ fn gateway(timeslots: &[u8]) -> CallControl {
         calls_from: CallsFrom::Packet,
         via: Via::Peers(vec![PacketTarget("sip:first".into()), PacketTarget("sip:second".into())]),
     };
-    let routing = Routing::new(CountryProfile::japan(), vec![route, peers]);
+    let directory =
+        PrefixRoute { prefix: "8170".into(), calls_from: CallsFrom::Packet, via: Via::Directory };
+    let routing = Routing::new(CountryProfile::japan(), vec![route, peers, directory]);
     CallControl::new(routing, trunks, Limits::default())
 }
 
@@ -388,6 +390,33 @@ fn a_call_between_peers_tries_them_in_order_and_takes_no_channel() {
 }
 
 #[test]
+fn a_call_between_peers_asks_the_directory_where_its_route_says_so() {
+    let mut control = gateway(&[1]);
+    let now = Instant::now();
+    let (call, ingress) = control.offered_by_packet(now, packet_offer("070-3333-1234"));
+    let asked = actions(&mut control);
+    assert!(matches!(asked[..], [Action::Inquire { .. }]), "{asked:?}");
+    assert!(control.will_be_pair(ingress), "no media is opened for the line");
+    let gateways = vec![PacketTarget("sip:b".into())];
+    control.inquiry_answered(now, call, InquiryReply::Gateways(gateways));
+    let dialled_now = actions(&mut control);
+    assert_eq!(called(&dialled_now), [("sip:b", 69)], "the caller's hops, less this one");
+    assert_eq!(control.packet_pair(ingress), Some((ingress, dialled(&dialled_now))));
+    // One that has passed enough switches is not even asked for.
+    let spent = PacketOffer { hops: Some(0), ..packet_offer("070-3333-1234") };
+    let (_, ingress) = control.offered_by_packet(now, spent);
+    let release = Release { status: Some(483), ..Release::with_cause(25) };
+    assert_eq!(actions(&mut control), [Action::Release { leg: ingress, release }]);
+    // A caller who gives up meanwhile leaves nothing for the answer to find.
+    let (call, ingress) = control.offered_by_packet(now, packet_offer("070-3333-1234"));
+    control.leg_released(now, ingress, Release::with_cause(16));
+    control.inquiry_answered(now, call, InquiryReply::Unavailable);
+    let ended = actions(&mut control);
+    assert_eq!(called(&ended), []);
+    assert!(record(&ended).egress.is_empty());
+}
+
+#[test]
 fn a_call_from_line_to_line_takes_two_channels_and_gives_both_back() {
     let mut control = gateway(&[1, 2, 3]);
     let now = Instant::now();
@@ -521,7 +550,7 @@ proptest! {
             match (event, leg) {
                 (0, _) => {
                     begun += 1;
-                    let called = if pick % 3 == 0 { "05033331234" } else { "0333331234" };
+                    let called = ["05033331234", "0333331234", "07033331234"][usize::from(pick % 3)];
                     legs.push(control.offered_by_packet(now, packet_offer(called)).1);
                 }
                 (1, _) => {

@@ -21,12 +21,15 @@ fn voice() -> Voice {
     });
     let settings = VoiceSettings {
         address: Ipv4Addr::new(127, 88, std::process::id() as u8, 1).into(),
-        codecs: vec![Codec::Pcma],
         ptime_ms: 20,
         suites: Suite::ALL.to_vec(),
         cname: "gateway".to_owned(),
     };
     Voice::new(media.expect("the media plane starts"), settings)
+}
+
+fn terms(srtp: SrtpPolicy) -> Terms {
+    Terms { srtp, codecs: vec![Codec::Pcma] }
 }
 
 fn offer(version: u32, transport: &str, crypto: &str) -> Vec<u8> {
@@ -61,7 +64,7 @@ fn offers_of_a_peer_are_taken_as_the_policy_says() {
     let mut leg = 0;
     let mut answered = |description: &[u8], policy| {
         leg += 1;
-        let answer = voice.accept(LegId(leg), description, PEER, policy);
+        let answer = voice.accept(LegId(leg), description, PEER, &terms(policy));
         answer.map(|answer| String::from_utf8(answer).expect("text"))
     };
     for policy in [SrtpPolicy::Accept, SrtpPolicy::Prefer, SrtpPolicy::Require] {
@@ -82,13 +85,13 @@ fn offers_of_a_peer_are_taken_as_the_policy_says() {
 #[test]
 fn srtp_is_offered_with_all_suites_and_taken_back_where_it_is_refused() {
     let mut voice = voice();
-    let first = text(voice.offer(LegId(1), SrtpPolicy::Prefer, true));
+    let first = text(voice.offer(LegId(1), &terms(SrtpPolicy::Prefer), true));
     assert!(first.contains(" RTP/SAVP ") && keys(&first).len() == Suite::ALL.len(), "{first}");
     let again = text(voice.offer_anew(LegId(1), false));
     assert!(again.contains(" RTP/AVP ") && keys(&again).is_empty(), "{again}");
     assert!(voice.answered(LegId(1), &plain(), None).is_ok());
     // Plain RTP is no answer to an offer of SRTP.
-    voice.offer(LegId(2), SrtpPolicy::Require, true).expect("an offer");
+    voice.offer(LegId(2), &terms(SrtpPolicy::Require), true).expect("an offer");
     let refused = voice.answered(LegId(2), &plain(), None);
     assert!(matches!(refused, Err(VoiceError::Description(_))), "{refused:?}");
 }
@@ -96,8 +99,8 @@ fn srtp_is_offered_with_all_suites_and_taken_back_where_it_is_refused() {
 #[test]
 fn keys_are_new_for_each_leg_and_stay_over_its_descriptions() {
     let mut voice = voice();
-    let first = text(voice.accept(LegId(1), &secure(1), PEER, SrtpPolicy::Accept));
-    let other = text(voice.accept(LegId(2), &secure(1), PEER, SrtpPolicy::Accept));
+    let first = text(voice.accept(LegId(1), &secure(1), PEER, &terms(SrtpPolicy::Accept)));
+    let other = text(voice.accept(LegId(2), &secure(1), PEER, &terms(SrtpPolicy::Accept)));
     assert_ne!(keys(&first), keys(&other));
     let held = text(voice.offered_again(LegId(1), &secure(2), Some(PEER)));
     assert_eq!(keys(&first), keys(&held));
