@@ -2,8 +2,9 @@
 //!
 //! Every event of a leg becomes a call of [`CallControl`]'s methods, every [`Action`] that comes
 //! out becomes a SIP message, a Q.931 request or a command to the media plane. The subjects are in
-//! files of their own: [`packet_legs`] (SIP), [`lines`] (spans), [`voice`] (media), [`records`]
-//! (call records), [`congestion`] (calls that find no room).
+//! files of their own: [`packet_legs`] (SIP), `offers` (what is offered in calls that are up),
+//! [`lines`] (spans), [`voice`] (media), [`records`] (call records), [`congestion`] (calls that find no
+//! room).
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -12,7 +13,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
 use trunkline_call::control::{InquiryReply, LineOffer, Release};
 use trunkline_call::interworking::cause_text;
-use trunkline_call::record::{CallRecord, LegMedium, LegRecord};
+use trunkline_call::record::CallRecord;
 use trunkline_call::routing::{LineNumber, NumberType, PacketTarget};
 use trunkline_call::trunk::{BChannel, SpanIndex};
 use trunkline_call::{Action, CallControl, CallId, LegId};
@@ -33,6 +34,7 @@ use crate::wall_clock::WallClock;
 
 pub mod congestion;
 pub mod lines;
+mod offers;
 pub mod packet_legs;
 pub mod records;
 mod report;
@@ -235,6 +237,8 @@ impl Switch {
                 }
             }
             SipEvent::ReInvite { leg, sdp } => self.offered_again(leg, &sdp),
+            SipEvent::ReInviteAnswered { leg, sdp } => self.onward_accepted(leg, sdp.as_deref()),
+            SipEvent::ReInviteRefused { leg, status } => self.onward_refused(now, leg, status),
             SipEvent::Registered { user, contact, expires_s } => {
                 self.registered(&user, Some(contact), expires_s);
             }
@@ -512,22 +516,6 @@ impl Switch {
         self.control.leg_released(now, leg, release);
     }
 
-    fn offered_again(&mut self, sip: trunkline_sip::LegId, description: &[u8]) {
-        let Some(leg) = self.packets.leg_of(sip) else { return };
-        let from = self.packets.of(leg).and_then(|packet| packet.source);
-        let outcome = match self.voice.offered_again(leg, description, from) {
-            Ok(answer) => self.endpoint.answer_reinvite(sip, answer),
-            Err(error) => {
-                tracing::warn!(%error, "a re-INVITE cannot be accepted");
-                // RFC 3261 §14.2: the session stays as it was.
-                self.endpoint.reject_reinvite(sip, 488)
-            }
-        };
-        if let Err(error) = outcome {
-            tracing::debug!(%error, "SIP leg already gone");
-        }
-    }
-
     fn registered(&mut self, user: &str, contact: Option<Uri>, expires_s: u32) {
         let Some(number) = self.control.routing.understood(user) else {
             tracing::warn!(user, "registered under something that is no number");
@@ -748,6 +736,7 @@ impl Switch {
                     self.answer_packet(leg);
                 }
             }
+            Action::Offer { leg, wish } => self.offer_onward(now, leg, wish),
             Action::Release { leg, release } => self.release(now, leg, release),
             Action::Record(record) => self.call_over(*record),
         }
@@ -983,8 +972,8 @@ impl Switch {
 
     fn call_over(&mut self, record: CallRecord) {
         *self.calls.ended_by_cause.entry(record.cause).or_default() += 1;
-        if let Some(sides) = record.answered_at.and_then(|_| sides_of(&record)) {
-            *self.calls.answered_between.entry(sides).or_default() += 1;
+        if let Some(sides) = record.answered_at.and_then(|_| record.between()) {
+            *self.calls.answered_between.entry(sides.name()).or_default() += 1;
         }
         if let Some(congestion) = record.refused {
             *self.calls.refused.entry(congestion.name()).or_default() += 1;
@@ -1037,15 +1026,4 @@ impl Switch {
             tracing::info!(target: "ladder", step, %number, call = %name, "{text}");
         }
     }
-}
-
-/// The sides that a call came from and went to; none if it went nowhere.
-fn sides_of(record: &CallRecord) -> Option<&'static str> {
-    let is_line = |leg: &LegRecord| matches!(leg.medium, LegMedium::Line { .. });
-    Some(match (is_line(&record.ingress), is_line(record.egress.last()?)) {
-        (false, true) => "packet_to_line",
-        (true, false) => "line_to_packet",
-        (false, false) => "packet_to_packet",
-        (true, true) => "line_to_line",
-    })
 }

@@ -17,15 +17,17 @@ use trunkline_number::{Dialled, E164};
 
 use crate::congestion::Congestion;
 use crate::interworking::cause;
-use crate::record::{CallRecord, LegEnd, LegMedium, LegRecord, ReleasedBy};
+use crate::record::{Between, CallRecord, LegEnd, LegMedium, LegRecord, ReleasedBy};
 use crate::routing::{CallsFrom, LineNumber, NumberType, PacketTarget, Routing, Via};
 use crate::trunk::{BChannel, SeizeError, SpanIndex, Trunks};
 
 mod call;
+mod hold;
 #[cfg(test)]
 mod tests;
 
 use call::{Call, Leg, Phase, Way};
+pub use hold::Wish;
 
 /// A call of this gateway, counted from 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -177,6 +179,15 @@ pub enum Action {
     Answer {
         /// The ingress leg.
         leg: LegId,
+    },
+    /// Offer the party on this leg, which is on the packet side, a session in which the other party
+    /// wishes this; tell the outcome by [`CallControl::offer_accepted`] or
+    /// [`CallControl::offer_refused`].
+    Offer {
+        /// The leg.
+        leg: LegId,
+        /// What the other party wishes.
+        wish: Wish,
     },
     /// End this leg; [`CallControl::leg_released`] must follow once nothing of it is left.
     Release {
@@ -394,6 +405,37 @@ impl CallControl {
         }
     }
 
+    /// What the other party of this leg's call wishes: it limits what offers are answered. Those of
+    /// the line wish a conversation.
+    pub fn wish_to(&mut self, leg: LegId) -> Wish {
+        self.pair_of(leg).map_or_else(Wish::default, |(own, _)| own.telling.wished())
+    }
+
+    /// The party on this leg has offered a session in which it wishes this, and was answered what
+    /// [`CallControl::wish_to`] allows: hold, its end, or other terms for its own leg. The other party
+    /// is told if it is on the packet side; the line knows no hold.
+    pub fn leg_offered(&mut self, leg: LegId, wish: Wish) {
+        let Some((own, other)) = self.pair_of(leg) else { return };
+        own.telling.answered();
+        let (leg, offer) = (other.id, other.telling.wish(wish));
+        self.actions.extend(offer.map(|wish| Action::Offer { leg, wish }));
+    }
+
+    /// The party on this leg accepted an [`Action::Offer`].
+    pub fn offer_accepted(&mut self, leg: LegId) {
+        let Some((own, _)) = self.pair_of(leg) else { return };
+        let offer = own.telling.accepted();
+        self.actions.extend(offer.map(|wish| Action::Offer { leg, wish }));
+    }
+
+    /// The party on this leg refused an [`Action::Offer`], or it could not be made: for good, or since
+    /// it met an offer of theirs, and another is made `after` that.
+    pub fn offer_refused(&mut self, now: Instant, leg: LegId, after: Option<Duration>) {
+        let Some((own, _)) = self.pair_of(leg) else { return };
+        let offer = own.telling.refused(now, after);
+        self.actions.extend(offer.map(|wish| Action::Offer { leg, wish }));
+    }
+
     /// The party on this leg wants to end the call (DISCONNECT), or its signalling failed; the
     /// leg itself is still to be released.
     pub fn leg_disconnected(&mut self, now: Instant, leg: LegId, release: Release) {
@@ -514,13 +556,12 @@ impl CallControl {
         let Some(call) = self.legs.get(&leg).and_then(|id| self.calls.get(id)) else {
             return false;
         };
-        let is_packet = |leg: &Leg| matches!(leg.medium, LegMedium::Packet { .. });
         let goes_there = match call.egress.last() {
-            Some(egress) => is_packet(egress),
+            Some(egress) => egress.is_packet(),
             // The directory names nothing but packet gateways.
             None => call.phase == Phase::Inquiring,
         };
-        call.ingress.id == leg && is_packet(&call.ingress) && goes_there
+        call.ingress.id == leg && call.ingress.is_packet() && goes_there
     }
 
     /// The leg that called and the leg that was dialled last, of the call of `leg`, if both are on
@@ -529,8 +570,7 @@ impl CallControl {
         let call = self.calls.get(self.legs.get(&leg)?)?;
         let egress = call.egress.last()?;
         let both = [&call.ingress, egress];
-        let are_packet = both.iter().all(|leg| matches!(leg.medium, LegMedium::Packet { .. }));
-        are_packet.then_some((call.ingress.id, egress.id))
+        both.iter().all(|leg| leg.is_packet()).then_some((call.ingress.id, egress.id))
     }
 
     /// The call that a leg belongs to.
@@ -553,13 +593,31 @@ impl CallControl {
         count
     }
 
-    /// When [`CallControl::timeout`] wants to be called next.
-    pub fn next_deadline(&self) -> Option<Instant> {
-        self.calls.values().filter_map(|call| call.deadline(self.limits.setup_max)).min()
+    /// How many calls are up between which sides.
+    pub fn up_between(&self) -> BTreeMap<Between, usize> {
+        let mut up = BTreeMap::new();
+        for call in self.calls.values().filter(|call| call.phase == Phase::Answered) {
+            if let Some(egress) = call.egress.last() {
+                *up.entry(Between::of(&call.ingress.medium, &egress.medium)).or_default() += 1;
+            }
+        }
+        up
     }
 
-    /// Time has passed: calls that nobody answered in time are cleared.
+    /// When [`CallControl::timeout`] wants to be called next.
+    pub fn next_deadline(&self) -> Option<Instant> {
+        let answers = self.calls.values().filter_map(|call| call.deadline(self.limits.setup_max));
+        let offers = self.calls.values().filter_map(Call::offer_at);
+        answers.chain(offers).min()
+    }
+
+    /// Time has passed: calls that nobody answered in time are cleared, offers that met others are
+    /// made again.
     pub fn timeout(&mut self, now: Instant) {
+        let offers = self.calls.values_mut().filter_map(Call::talking_pair).flatten();
+        for (leg, offer) in offers.map(|leg| (leg.id, leg.telling.timeout(now))) {
+            self.actions.extend(offer.map(|wish| Action::Offer { leg, wish }));
+        }
         let setup_max = self.limits.setup_max;
         let late: Vec<CallId> = self
             .calls
@@ -750,6 +808,17 @@ impl CallControl {
         if self.calls[&id].legs().all(|leg| leg.gone) {
             let call = self.calls.remove(&id).expect("looked up above");
             self.actions.push_back(Action::Record(Box::new(record_of(call))));
+        }
+    }
+
+    /// A packet leg of a call that is up, and the one at its other end if that is on the packet side
+    /// too.
+    fn pair_of(&mut self, leg: LegId) -> Option<(&mut Leg, &mut Leg)> {
+        let [ingress, egress] = self.calls.get_mut(self.legs.get(&leg)?)?.talking_pair()?;
+        if ingress.id == leg {
+            Some((ingress, egress))
+        } else {
+            (egress.id == leg).then_some((egress, ingress))
         }
     }
 

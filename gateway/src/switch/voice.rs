@@ -6,6 +6,7 @@ use std::net::{IpAddr, SocketAddr};
 use serde_json::{Value, json};
 use trunkline_call::LegId;
 use trunkline_call::congestion::Congestion;
+use trunkline_call::control::Wish;
 use trunkline_call::trunk::BChannel;
 use trunkline_dsp::g711::Law;
 use trunkline_media::{
@@ -15,7 +16,9 @@ use trunkline_media::{
 use trunkline_rtp::RtpError;
 use trunkline_rtp::codec::Codec;
 use trunkline_rtp::rtcp::VoipMetrics;
-use trunkline_rtp::sdp::{Crypto, LocalMedia, Negotiated, Sdp, accept_answer, answer, make_offer};
+use trunkline_rtp::sdp::{
+    Audio, Crypto, Direction, LocalMedia, Negotiated, Sdp, accept_answer, answer, make_offer,
+};
 use trunkline_rtp::srtp::Suite;
 use trunkline_tdm::Bearer;
 
@@ -88,8 +91,12 @@ struct VoiceLeg {
     media: trunkline_media::LegId,
     /// With the leg's keys, which stay over all its descriptions.
     local: LocalMedia,
-    /// Our last offer.
+    /// Our last offer before the call was answered.
     offer: Option<Sdp>,
+    /// Our description that is in force.
+    said: Option<Sdp>,
+    /// Our offer in the call that is not answered yet.
+    offered_onward: Option<Sdp>,
     /// It was answered, and the answer is in force.
     answered: bool,
     /// Until it sits on a B channel; a leg of a pair has none.
@@ -173,7 +180,11 @@ impl Voice {
         let agreed = Agreed::of(&negotiated, from);
         let local = self.open(leg, any_port, agreed, &terms.codecs)?;
         let (answer, _) = answer(&offer, &local, &terms.codecs)?;
-        Ok(answer.to_string().into_bytes())
+        let text = answer.to_string().into_bytes();
+        if let Some(voice) = self.legs.get_mut(&leg) {
+            voice.said = Some(answer);
+        }
+        Ok(text)
     }
 
     /// Opens the media of a leg that we make an offer to; gives the offer: of SRTP if
@@ -199,6 +210,7 @@ impl Voice {
         }
         let offer = make_offer(&local, &voice.codecs);
         let text = offer.to_string().into_bytes();
+        voice.said = Some(offer.clone());
         voice.offer = Some(offer);
         voice.answered = false;
         Ok(text)
@@ -231,20 +243,26 @@ impl Voice {
         self.legs.get(&leg).is_some_and(|voice| voice.offer.is_some() && !voice.answered)
     }
 
-    /// The peer offers something else in a call that is up (hold, another address); gives our
-    /// answer.
+    /// The peer offers something else in a call that is up (hold, another address), while the other
+    /// party wishes `other`; gives our answer, and what the peer wishes.
     pub fn offered_again(
         &mut self,
         leg: LegId,
         description: &[u8],
         from: Option<IpAddr>,
-    ) -> Result<Vec<u8>, VoiceError> {
+        other: Wish,
+    ) -> Result<(Vec<u8>, Wish), VoiceError> {
         let offer = Sdp::parse(description)?;
         let voice = self.legs.get_mut(&leg).ok_or(VoiceError::NoLeg)?;
         voice.local.version += 1;
+        voice.local.direction = direction_of(other);
         let (answer, negotiated) = answer(&offer, &voice.local, &voice.codecs)?;
         self.media.update(voice.media, RtpLegUpdate::negotiated(&negotiated, from))?;
-        Ok(answer.to_string().into_bytes())
+        voice.codec = Some(negotiated.codec);
+        let offered = offer.audio().map(Audio::effective_direction).unwrap_or_default();
+        let text = answer.to_string().into_bytes();
+        voice.said = Some(answer);
+        Ok((text, Wish { speaks: offered.sends(), listens: offered.receives() }))
     }
 
     /// Connects a packet leg with a B channel: gives what to attach there. Nothing when that still
@@ -323,6 +341,8 @@ impl Voice {
                 media: opened.leg,
                 local: local.clone(),
                 offer: None,
+                said: None,
+                offered_onward: None,
                 answered: false,
                 end: Some(opened.timeslot),
                 codecs: codecs.to_vec(),
@@ -394,6 +414,11 @@ impl Agreed {
             protection: Protection::Plain,
         }
     }
+}
+
+/// The direction that stands for a party towards the other one.
+fn direction_of(wish: Wish) -> Direction {
+    Direction::of(wish.speaks, wish.listens)
 }
 
 /// The port beside that of RTP (RFC 3550 §11).

@@ -7,11 +7,12 @@
 use std::net::IpAddr;
 
 use trunkline_call::LegId;
+use trunkline_call::control::Wish;
 use trunkline_media::{Direction, OpenedEnd, RtpLegUpdate};
 use trunkline_rtp::codec::Codec;
-use trunkline_rtp::sdp::{LocalMedia, Sdp, answer};
+use trunkline_rtp::sdp::{LocalMedia, Sdp, accept_answer, answer};
 
-use super::{Agreed, Voice, VoiceError, VoiceLeg, rtcp_of};
+use super::{Agreed, Voice, VoiceError, VoiceLeg, direction_of, rtcp_of};
 use crate::configuration::{SrtpPolicy, Terms};
 
 /// The side that called.
@@ -79,6 +80,8 @@ impl Voice {
                 media: end.leg,
                 local,
                 offer: None,
+                said: None,
+                offered_onward: None,
                 answered: false,
                 end: None,
                 codecs,
@@ -115,7 +118,38 @@ impl Voice {
         voice.codec = Some(negotiated.codec);
         let update = RtpLegUpdate::negotiated(&negotiated, Some(from));
         self.media.update(voice.media, update)?;
-        Ok(answer.to_string().into_bytes())
+        let text = answer.to_string().into_bytes();
+        voice.said = Some(answer);
+        Ok(text)
+    }
+
+    /// Tells a leg of a pair what the party on the other one wishes; gives our offer.
+    pub fn offer_onward(&mut self, leg: LegId, wish: Wish) -> Result<Vec<u8>, VoiceError> {
+        let voice = self.legs.get_mut(&leg).ok_or(VoiceError::NoLeg)?;
+        let said = voice.said.as_ref().ok_or(VoiceError::NoLeg)?;
+        voice.local.version += 1;
+        voice.local.direction = direction_of(wish);
+        let offer = said.revised(&voice.local);
+        let text = offer.to_string().into_bytes();
+        voice.offered_onward = Some(offer);
+        Ok(text)
+    }
+
+    /// That offer was answered.
+    pub fn answered_onward(
+        &mut self,
+        leg: LegId,
+        description: &[u8],
+        from: Option<IpAddr>,
+    ) -> Result<(), VoiceError> {
+        let answer = Sdp::parse(description)?;
+        let voice = self.legs.get_mut(&leg).ok_or(VoiceError::NoLeg)?;
+        let Some(offer) = voice.offered_onward.take() else { return Ok(()) };
+        let negotiated = accept_answer(&offer, &answer)?;
+        self.media.update(voice.media, RtpLegUpdate::negotiated(&negotiated, from))?;
+        voice.codec = Some(negotiated.codec);
+        voice.said = Some(offer);
+        Ok(())
     }
 
     /// The call on this leg has failed: of a pair it is kept for whoever is called next, else its

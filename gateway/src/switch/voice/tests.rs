@@ -102,11 +102,72 @@ fn keys_are_new_for_each_leg_and_stay_over_its_descriptions() {
     let first = text(voice.accept(LegId(1), &secure(1), PEER, &terms(SrtpPolicy::Accept)));
     let other = text(voice.accept(LegId(2), &secure(1), PEER, &terms(SrtpPolicy::Accept)));
     assert_ne!(keys(&first), keys(&other));
-    let held = text(voice.offered_again(LegId(1), &secure(2), Some(PEER)));
+    let held = text(
+        voice
+            .offered_again(LegId(1), &secure(2), Some(PEER), Wish::default())
+            .map(|(said, _)| said),
+    );
     assert_eq!(keys(&first), keys(&held));
     let shown = format!("{voice:?}");
     let key = |description| keys(description)[0].rsplit(':').next().expect("a key").to_owned();
     for secret in [key(&first), key(&other), KEY.to_owned()] {
         assert!(!shown.contains(&secret), "{shown}");
     }
+}
+
+/// A description of a peer that wants this.
+fn with_direction(version: u32, direction: &str) -> Vec<u8> {
+    offer(version, "RTP/AVP", &format!("a={direction}\r\n"))
+}
+
+#[test]
+fn a_party_that_is_held_is_offered_what_the_other_wishes_and_keeps_its_lines() {
+    let mut voice = voice();
+    let (caller, called) = (LegId(1), LegId(2));
+    let terms = terms(SrtpPolicy::Off);
+    let description = plain();
+    let from = Caller { leg: caller, offer: Some(&description), from: PEER, terms: &terms };
+    let (_, offered) = voice.open_pair(&from, called, &terms, false).expect("a pair");
+    voice.answered(called, &plain(), None).expect("an answer");
+
+    // The caller holds: it is answered, and the called side hears of it.
+    let wish = Wish::default();
+    let hold = voice.offered_again(caller, &with_direction(2, "sendonly"), Some(PEER), wish);
+    let (answer, held) = hold.expect("an answer");
+    assert!(text(Ok(answer)).contains("a=recvonly"));
+    assert_eq!(held, Wish { speaks: true, listens: false });
+    let onward = text(voice.offer_onward(called, held));
+    let media = |text: &str| text.lines().find(|line| line.starts_with("m=")).map(str::to_owned);
+    assert!(onward.contains("a=sendonly"), "{onward}");
+    assert_eq!(media(&onward), media(&text(Ok(offered))), "the same port and payload types");
+    voice.answered_onward(called, &with_direction(2, "recvonly"), None).expect("an answer");
+
+    // The called side offers another address meanwhile: it stays held.
+    let moved = voice.offered_again(called, &plain(), None, held).expect("an answer");
+    assert!(text(Ok(moved.0)).contains("a=sendonly"));
+    assert_eq!(moved.1, Wish::default(), "it has not asked to be held");
+
+    // The hold ends.
+    let over = voice.offered_again(caller, &with_direction(3, "sendrecv"), Some(PEER), moved.1);
+    let (answer, wish) = over.expect("an answer");
+    assert!(!text(Ok(answer)).contains("only"));
+    let onward = text(voice.offer_onward(called, wish));
+    assert!(!onward.contains("only"), "{onward}");
+}
+
+#[test]
+fn keys_stay_over_what_a_held_party_is_offered() {
+    let mut voice = voice();
+    let (caller, called) = (LegId(1), LegId(2));
+    let (plain_terms, secure_terms) = (terms(SrtpPolicy::Off), terms(SrtpPolicy::Accept));
+    let description = secure(1);
+    let from = Caller { leg: caller, offer: Some(&description), from: PEER, terms: &secure_terms };
+    let (told, _) = voice.open_pair(&from, called, &plain_terms, false).expect("a pair");
+    voice.answered(called, &plain(), None).expect("an answer");
+    let held = Wish { speaks: false, listens: false };
+    let told = text(Ok(told.expect("an answer for the caller")));
+    let onward = text(voice.offer_onward(caller, held));
+    assert!(onward.contains("a=inactive") && onward.contains(" RTP/SAVP "), "{onward}");
+    assert_eq!(keys(&told), keys(&onward));
+    voice.answered_onward(caller, &secure(2), Some(PEER)).expect("an answer");
 }
