@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc;
 use trunkline_call::control::{InquiryReply, LineOffer, Release};
-use trunkline_call::interworking::cause_text;
+use trunkline_call::interworking::{Location, cause_text};
 use trunkline_call::record::CallRecord;
 use trunkline_call::routing::{LineNumber, NumberType, PacketTarget};
 use trunkline_call::trunk::{BChannel, SpanIndex};
@@ -41,7 +41,10 @@ mod report;
 pub mod voice;
 
 use congestion::{Change, CongestionWatch, LOOK_EVERY};
-use lines::{LineLeg, Lines, calling_number, is_from_user, line_number};
+use lines::{
+    LineCaller, LineLeg, Lines, calling_number, line_number, release_of_line, request_of_release,
+    speech,
+};
 use packet_legs::{
     PacketLeg, PacketLegs, names_a_number, offer_of, refuses_the_offer, release_of_failure,
 };
@@ -204,7 +207,7 @@ impl Switch {
             }
             SipEvent::Cancelled { leg, cause } => {
                 let release = Release {
-                    from_user: true,
+                    location: Some(Location::USER),
                     status: Some(487),
                     ..Release::with_cause(cause.unwrap_or(16))
                 };
@@ -624,18 +627,10 @@ impl Switch {
                 self.control.leg_answered(now, leg);
             }
             Indication::Disconnect { cause, .. } => {
-                let release = Release {
-                    from_user: is_from_user(cause.location),
-                    ..Release::with_cause(cause.value)
-                };
-                self.control.leg_disconnected(now, leg, release);
+                self.control.leg_disconnected(now, leg, release_of_line(cause));
             }
             Indication::Released { cause } => {
-                let release = Release {
-                    from_user: is_from_user(cause.location),
-                    ..Release::with_cause(cause.value)
-                };
-                self.line_gone(now, leg, release);
+                self.line_gone(now, leg, release_of_line(cause));
             }
             _ => {}
         }
@@ -661,7 +656,8 @@ impl Switch {
         };
         let number = offer.called.to_e164(&self.control.routing.profile);
         let (call, leg) = self.control.offered_by_line(now, offer);
-        self.lines.insert(leg, LineLeg { call: line_call, channel });
+        let caller = LineCaller { bearer: setup.bearer, calling: setup.calling.clone() };
+        self.lines.insert_caller(leg, LineLeg { call: line_call, channel }, caller);
         let name = self.name_call(call, number);
         tracing::info!(
             call = %name,
@@ -670,13 +666,14 @@ impl Switch {
             called = %setup.called.digits,
             "call from the line"
         );
-        // Data would be decoded, stretched and concealed as if it were speech.
-        if !self.control.is_releasing(leg)
-            && !matches!(
-                setup.bearer.transfer,
-                TransferCapability::Speech | TransferCapability::Audio31
-            )
-        {
+        // Towards packets data would be decoded, stretched and concealed as if it were speech; another
+        // line gets it octet for octet.
+        let is_carried = match setup.bearer.transfer {
+            TransferCapability::Speech | TransferCapability::Audio31 => true,
+            TransferCapability::UnrestrictedDigital => self.control.is_crossing(leg),
+            TransferCapability::Other(_) => false,
+        };
+        if !self.control.is_releasing(leg) && !is_carried {
             tracing::warn!(call = %name, bearer = ?setup.bearer.transfer, "no speech, refused");
             let why = Release::by_gateway(BEARER_NOT_IMPLEMENTED);
             self.control.leg_disconnected(now, leg, why);
@@ -772,16 +769,23 @@ impl Switch {
         calling: Option<trunkline_call::control::Calling>,
     ) {
         let profile = &self.control.routing.profile;
-        let calling = calling.map(|calling| {
-            let number = LineNumber::from_e164(&calling.number, NumberType::National, profile);
-            calling_number(&calling, &number)
-        });
+        let number = calling
+            .as_ref()
+            .map(|calling| LineNumber::from_e164(&calling.number, NumberType::National, profile));
+        let caller = self.control.ingress_of(leg).and_then(|leg| self.lines.caller(leg));
+        let (bearer, calling) = match caller {
+            Some(caller) => (caller.bearer, caller.calling_onward(number.as_ref())),
+            None => {
+                let calling = calling.as_ref().zip(number.as_ref());
+                (speech(), calling.map(|(calling, number)| calling_number(calling, number)))
+            }
+        };
         let text = format!(
             "SETUP {} on span {} timeslot {}",
             called.digits, self.lines.spans[channel.span].name, channel.timeslot
         );
         self.ladder(leg, 410, &text);
-        if let Err(error) = self.lines.dial(now, leg, channel, called, calling) {
+        if let Err(error) = self.lines.dial(now, leg, channel, bearer, called, calling) {
             tracing::warn!(%error, "the line cannot be dialled");
             // Q.850 38: network out of order.
             self.control.leg_released(now, leg, Release::by_gateway(38));
@@ -952,8 +956,7 @@ impl Switch {
 
     fn release(&mut self, now: Instant, leg: LegId, release: Release) {
         if let Some(channel) = self.lines.of(leg).map(|line| line.channel) {
-            let request = Request::Disconnect { cause: release.cause, in_band: false };
-            if self.lines.request(now, leg, request).is_err() {
+            if self.lines.request(now, leg, request_of_release(&release)).is_err() {
                 // Nothing of it is left on the interface.
                 self.line_gone(now, leg, release);
             } else if self.lines.is_alone_on(leg, channel) {

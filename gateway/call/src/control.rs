@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 use trunkline_number::{Dialled, E164};
 
 use crate::congestion::Congestion;
-use crate::interworking::cause;
+use crate::interworking::{Location, cause};
 use crate::record::{Between, CallRecord, LegEnd, LegMedium, LegRecord, ReleasedBy};
 use crate::routing::{CallsFrom, LineNumber, NumberType, PacketTarget, Routing, Via};
 use crate::trunk::{BChannel, SeizeError, SpanIndex, Trunks};
@@ -91,8 +91,8 @@ pub enum InquiryReply {
 pub struct Release {
     /// Q.850 cause.
     pub cause: u8,
-    /// The cause's location is the user (Q.850 §2.2.3).
-    pub from_user: bool,
+    /// Where it was given, if that is known: kept from line to line.
+    pub location: Option<Location>,
     /// SIP status, where one ended the leg.
     pub status: Option<u16>,
     /// Who wants it.
@@ -102,7 +102,12 @@ pub struct Release {
 impl Release {
     /// The leg's party ends it with this cause; nothing else is known.
     pub fn with_cause(cause: u8) -> Self {
-        Self { cause, from_user: false, status: None, by: ReleasedBy::Peer }
+        Self { cause, location: None, status: None, by: ReleasedBy::Peer }
+    }
+
+    /// Whether the person at the far end gave the cause, and no network.
+    pub fn is_from_user(&self) -> bool {
+        self.location == Some(Location::USER)
     }
 
     /// The gateway itself gives the leg up.
@@ -571,6 +576,21 @@ impl CallControl {
         let egress = call.egress.last()?;
         let both = [&call.ingress, egress];
         both.iter().all(|leg| leg.is_packet()).then_some((call.ingress.id, egress.id))
+    }
+
+    /// This leg is the line's, and so is whoever is dialled for it: their channels are joined octet for
+    /// octet, whatever those mean.
+    pub fn is_crossing(&self, leg: LegId) -> bool {
+        let call = self.legs.get(&leg).and_then(|id| self.calls.get(id));
+        call.is_some_and(|call| {
+            let is_line = |leg: &Leg| !leg.is_packet();
+            is_line(&call.ingress) && call.egress.last().is_some_and(is_line)
+        })
+    }
+
+    /// The leg that called, of the call of a leg.
+    pub fn ingress_of(&self, leg: LegId) -> Option<LegId> {
+        Some(self.calls.get(self.legs.get(&leg)?)?.ingress.id)
     }
 
     /// The call that a leg belongs to.

@@ -123,7 +123,7 @@ fn busy_on_the_line_ends_the_call_with_the_same_cause() {
     let now = Instant::now();
     let (_, ingress) = control.offered_by_packet(now, packet_offer("0333331234"));
     let egress = dialled(&actions(&mut control));
-    let busy = Release { from_user: true, ..Release::with_cause(17) };
+    let busy = Release { location: Some(Location::USER), ..Release::with_cause(17) };
     control.leg_disconnected(now, egress, busy);
     let ended = actions(&mut control);
     assert_eq!(release_of(&ended, egress), Some(17));
@@ -433,10 +433,11 @@ fn a_call_from_line_to_line_takes_two_channels_and_gives_both_back() {
     control.leg_alerting(now, second, true);
     control.leg_answered(now, second);
     actions(&mut control);
-    let busy_elsewhere = Release { from_user: true, ..Release::with_cause(16) };
-    control.leg_disconnected(now, second, busy_elsewhere);
-    let ended = actions(&mut control);
-    assert_eq!(release_of(&ended, ingress), Some(16));
+    assert!(control.is_crossing(ingress) && control.ingress_of(second) == Some(ingress));
+    let far_network = Release { location: Some(Location(4)), ..Release::with_cause(31) };
+    control.leg_disconnected(now, second, far_network);
+    let passed_on = Action::Release { leg: ingress, release: far_network };
+    assert!(actions(&mut control).contains(&passed_on), "the cause keeps its location");
     control.leg_released(now, ingress, Release::with_cause(16));
     control.leg_released(now, second, Release::with_cause(16));
     assert_eq!(control.trunks.count(0).idle, 3);
@@ -662,7 +663,8 @@ fn a_peers_refusal_reaches_the_caller_in_its_own_words() {
     let now = Instant::now();
     let (_, ingress) = control.offered_by_packet(now, packet_offer("050-3333-1234"));
     let egress = dialled(&actions(&mut control));
-    let busy = Release { status: Some(486), from_user: true, ..Release::with_cause(17) };
+    let busy =
+        Release { status: Some(486), location: Some(Location::USER), ..Release::with_cause(17) };
     control.leg_released(now, egress, busy);
     let released = actions(&mut control);
     assert_eq!(called(&released), [], "a busy person is not looked for elsewhere");
