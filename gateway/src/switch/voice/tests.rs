@@ -1,6 +1,7 @@
 //! What a peer is answered and offered, by policy, and whose keys those are.
 
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, UdpSocket};
+use std::time::{Duration, Instant};
 
 use trunkline_media::MediaConfig;
 use trunkline_media::packet_io::Backend;
@@ -170,4 +171,67 @@ fn keys_stay_over_what_a_held_party_is_offered() {
     assert!(onward.contains("a=inactive") && onward.contains(" RTP/SAVP "), "{onward}");
     assert_eq!(keys(&told), keys(&onward));
     voice.answered_onward(caller, &secure(2), Some(PEER)).expect("an answer");
+}
+
+/// Waits until the media plane has dropped so many packets on hold.
+fn wait_until_dropped(voice: &Voice, packets: u64) {
+    let deadline = Instant::now() + Duration::from_secs(5);
+    while voice.media().counters().total().dropped_on_hold < packets {
+        assert!(Instant::now() < deadline, "not {packets} were dropped");
+        std::thread::sleep(Duration::from_millis(2));
+    }
+}
+
+#[test]
+fn who_refuses_after_early_media_is_not_spoken_to_while_the_next_is_called() {
+    let mut voice = voice();
+    let (caller, called) = (LegId(1), LegId(2));
+    let socket = || {
+        let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).expect("a socket");
+        socket.set_read_timeout(Some(Duration::from_secs(5))).expect("a timeout");
+        let port = socket.local_addr().expect("an address").port();
+        let description = String::from_utf8(plain()).expect("text");
+        (socket, description.replace("5000", &port.to_string()).into_bytes())
+    };
+    let ((speaks, offered), (hears, answered)) = (socket(), socket());
+    let terms = terms(SrtpPolicy::Off);
+    let from = Caller { leg: caller, offer: Some(&offered), from: PEER, terms: &terms };
+    voice.open_pair(&from, called, &terms, false).expect("a pair");
+    voice.answered(called, &answered, None).expect("early media");
+
+    let to = voice.legs[&caller].local.rtp;
+    let mut packet = [0xd5_u8; 172];
+    packet[..12].copy_from_slice(&[0x80, 8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 7]);
+    let mut sequence = 0_u16;
+    let mut speak = || {
+        sequence += 1;
+        packet[2..4].copy_from_slice(&sequence.to_be_bytes());
+        packet[4..8].copy_from_slice(&(u32::from(sequence) * 160).to_be_bytes());
+        speaks.send_to(&packet, to).expect("it is sent");
+    };
+    speak();
+    let mut heard = [0; 256];
+    assert_eq!(hears.recv(&mut heard).expect("early media"), 172);
+
+    voice.give_up(called);
+    // What is on its way still arrives.
+    let deadline = Instant::now() + Duration::from_secs(2);
+    while voice.media().counters().total().dropped_on_hold == 0 {
+        speak();
+        std::thread::sleep(Duration::from_millis(5));
+        assert!(Instant::now() < deadline, "the caller is still heard");
+    }
+    hears.set_nonblocking(true).expect("a socket");
+    while hears.recv(&mut heard).is_ok() {}
+    let dropped = voice.media().counters().total().dropped_on_hold;
+    speak();
+    wait_until_dropped(&voice, dropped + 1);
+    assert!(hears.recv(&mut heard).is_err(), "it hears what is said to somebody else");
+
+    // The next one answers on the same leg.
+    let (next, answered) = socket();
+    voice.open_pair(&from, LegId(3), &terms, false).expect("the pair is there");
+    voice.answered(LegId(3), &answered, None).expect("an answer");
+    speak();
+    assert_eq!(next.recv(&mut heard).expect("speech"), 172);
 }
