@@ -17,6 +17,8 @@ pub mod error;
 pub mod primary_rate;
 pub mod q921;
 pub mod q931;
+#[cfg(test)]
+mod snapshot;
 pub mod variant;
 
 pub use error::IsdnError;

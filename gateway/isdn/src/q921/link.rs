@@ -92,7 +92,18 @@ pub struct LinkCounters {
     pub recoveries: u64,
     /// Times that the link came up.
     pub established: u64,
-    /// Protocol errors of Q.921 table II.1 and messages lost to a full queue.
+    /// Times that T200 ran out.
+    pub t200_expired: u64,
+    /// Frames with an undefined control field, of a wrong length or in the wrong role: of a link
+    /// that is up, these end it (Q.921 §5.8.5).
+    pub frames_undefined: u64,
+    /// Acknowledgements of what was never sent.
+    pub sequence_errors: u64,
+    /// Messages for which there was no link, or no place in the queue.
+    pub messages_lost: u64,
+    /// Messages of ours that were longer than N201 and were not sent.
+    pub messages_too_long: u64,
+    /// Protocol errors of Q.921 table II.1, those above among them.
     pub errors: u64,
 }
 
@@ -197,9 +208,14 @@ impl DataLink {
 
     /// Sends a message. Without a link it is lost, as a call's messages then are.
     pub fn data(&mut self, now: Instant, message: Vec<u8>) {
+        if message.len() > self.configuration.n201_octets {
+            // The other end would establish the link anew for it (§5.8.5).
+            self.counters.messages_too_long += 1;
+            return;
+        }
         let may_wait = self.is_up() || self.state == LinkState::AwaitingEstablishment5;
         if !may_wait || self.queue.len() >= QUEUE_MAX {
-            self.counters.errors += 1;
+            self.counters.messages_lost += 1;
             return;
         }
         self.queue.push_back(message);
@@ -212,14 +228,7 @@ impl DataLink {
         let from = self.configuration.side.other();
         match Frame::decode(octets, from, self.configuration.n201_octets) {
             Ok(frame) => self.received(now, frame),
-            Err(error) => {
-                self.counters.frames_refused += 1;
-                if matches!(error, IsdnError::InformationTooLong { .. }) && self.is_up() {
-                    // §5.8.5: it will never be acknowledged, and all behind it would wait for it.
-                    self.counters.errors += 1;
-                    self.begin_establishment(now);
-                }
-            }
+            Err(error) => self.refused(now, error),
         }
         self.send_queued(now);
         if std::mem::take(&mut self.acknowledge_pending) && self.is_up() {
@@ -231,6 +240,7 @@ impl DataLink {
     pub fn timeout(&mut self, now: Instant) {
         if self.t200.is_some_and(|at| at <= now) {
             self.t200 = None;
+            self.counters.t200_expired += 1;
             self.t200_expired(now);
         }
         if self.t203.is_some_and(|at| at <= now) {
@@ -256,6 +266,27 @@ impl DataLink {
     #[must_use]
     pub fn poll_output(&mut self) -> Option<LinkOutput> {
         self.outputs.pop_front()
+    }
+
+    /// A frame that cannot be read.
+    fn refused(&mut self, now: Instant, error: IsdnError) {
+        self.counters.frames_refused += 1;
+        match error {
+            // §5.8.5: the condition is cleared by establishing anew. (A message over N201 would
+            // never be acknowledged, and all behind it would wait for it.)
+            IsdnError::UndefinedControl { .. }
+            | IsdnError::WrongRole { .. }
+            | IsdnError::InformationNotPermitted { .. }
+            | IsdnError::InformationTooLong { .. } => {
+                self.counters.frames_undefined += 1;
+                if self.is_up() {
+                    self.counters.errors += 1;
+                    self.begin_establishment(now);
+                }
+            }
+            // §2.9: not a frame of this link.
+            _ => {}
+        }
     }
 
     fn received(&mut self, now: Instant, frame: Frame<'_>) {
@@ -302,6 +333,8 @@ impl DataLink {
                 if poll =>
             {
                 self.go_down();
+                // The owner may have asked for the link anew while DISC was on its way.
+                self.retry_later(now);
             }
             (AwaitingEstablishment5, Control::DisconnectedMode) if poll => {
                 // §5.5.1.3: the peer refuses.
@@ -327,13 +360,15 @@ impl DataLink {
             (
                 MultipleFrameEstablished7 | TimerRecovery8,
                 Control::Information { ns, nr, message },
-            ) if frame.is_command => self.information(now, ns, nr, poll, message),
+            ) => self.information(now, ns, nr, poll, message),
             (
                 MultipleFrameEstablished7 | TimerRecovery8,
                 Control::ReceiveReady { nr }
                 | Control::ReceiveNotReady { nr }
                 | Control::Reject { nr },
             ) => self.supervisory(now, frame, nr),
+            // Connectionless messages and parameters (annex IV): nobody here wants them.
+            (_, Control::UnnumberedInformation | Control::ExchangeIdentification) => {}
             _ => {
                 // Unsolicited answers and frames without a link: Q.921 table II.1, ignored.
                 self.counters.errors += 1;
@@ -449,6 +484,7 @@ impl DataLink {
 
     /// §5.8.5: the peer acknowledges what was never sent.
     fn sequence_error(&mut self, now: Instant) {
+        self.counters.sequence_errors += 1;
         self.counters.errors += 1;
         self.begin_establishment(now);
     }
@@ -599,5 +635,9 @@ fn next(number: u8) -> u8 {
     (number + 1) % MODULUS
 }
 
+#[cfg(test)]
+mod random;
+#[cfg(test)]
+mod table;
 #[cfg(test)]
 mod tests;
