@@ -610,6 +610,9 @@ impl Switch {
             Output::Restarted { channels } => {
                 tracing::info!(span = %self.lines.spans[span].name, ?channels, "restarted");
             }
+            Output::RestartFailed { channel } => {
+                tracing::warn!(span = %self.lines.spans[span].name, ?channel, "restart not acknowledged");
+            }
             Output::Call { call, indication } => self.indication(now, span, call, indication),
             // Sent by the lines themselves.
             Output::Frame(_) => {}

@@ -2,7 +2,17 @@
 
 #[path = "libpri/basic_call.rs"]
 mod basic_call;
+#[path = "libpri/channels.rs"]
+mod channels;
+#[path = "libpri/numbers.rs"]
+mod numbers;
+#[path = "libpri/overlap.rs"]
+mod overlap;
 #[path = "libpri/peer.rs"]
 mod peer;
+#[path = "libpri/recovery.rs"]
+mod recovery;
 #[path = "libpri/restart.rs"]
 mod restart;
+#[path = "libpri/variants.rs"]
+mod variants;

@@ -5,7 +5,15 @@ use std::time::{Duration, Instant};
 use proptest::prelude::*;
 
 use super::*;
-use crate::q931::element::{Location, Number, NumberType};
+use crate::q931::element::{
+    BearerCapability, Cause, ChannelIdentification, Channels, Location, Number, NumberType,
+    RestartClass, TransferCapability,
+};
+
+mod channels;
+mod overlap;
+mod recovery;
+mod variants;
 
 struct Interface {
     now: Instant,
@@ -122,6 +130,7 @@ fn setup(channel: u8) -> Setup {
         called: Number::new(NumberType::Unknown, "0333331234"),
         calling: Some(Number::new(NumberType::National, "469595678")),
         sending_complete: true,
+        ..Setup::default()
     }
 }
 
@@ -260,7 +269,8 @@ fn a_lost_line_ends_calls_by_t309_and_the_link_comes_back() {
     let mut interface = Interface::up();
     let (_, theirs) = interface.call_from_user();
     interface.ask_network(theirs, Request::Connect);
-    interface.call_from_user();
+    interface.user.setup(interface.now, &setup(3)).unwrap();
+    interface.run();
     interface.seen_by_user();
     interface.cut = true;
     interface.user.line_down(interface.now);
@@ -309,7 +319,7 @@ fn restart_clears_the_channel_on_both_sides() {
     interface.network.restart(interface.now, Some(17));
     interface.run();
     assert_eq!((interface.user.calls(), interface.network.calls()), (0, 0));
-    assert!(interface.network.restarting.is_none(), "it was acknowledged");
+    assert!(interface.network.restarting.is_empty(), "it was acknowledged");
 }
 
 #[test]
@@ -344,17 +354,18 @@ fn an_answer_on_another_channel_than_the_one_asked_for_ends_the_call() {
 }
 
 #[test]
-fn a_setup_without_a_channel_is_refused_with_96() {
+fn a_setup_of_the_network_without_a_channel_is_refused_with_96() {
     let mut interface = Interface::up();
     let message = Message {
         reference: CallReference { value: 7, to_origin: false },
         message_type: MessageType::Setup,
         elements: vec![Element::BearerCapability(setup(1).bearer)],
     };
-    interface.user.put(interface.now, &message);
+    interface.network.put(interface.now, &message);
+    interface.network.drain_link(interface.now);
     interface.run();
-    assert_eq!(interface.network.calls(), 0);
-    assert_eq!(interface.seen_by_network(), []);
+    assert_eq!((interface.user.calls(), interface.seen_by_user()), (0, vec![]));
+    assert_eq!(interface.user.counters().setups_refused, 1);
 }
 
 #[test]

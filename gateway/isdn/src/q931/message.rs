@@ -56,7 +56,7 @@ impl MessageType {
         }
     }
 
-    fn octet(self) -> u8 {
+    pub(crate) fn octet(self) -> u8 {
         match self {
             Self::Alerting => 0x01,
             Self::CallProceeding => 0x02,
@@ -206,8 +206,17 @@ impl Message {
     /// A progress indicator says that something can be heard.
     pub fn is_in_band(&self) -> bool {
         self.elements.iter().any(|element| match element {
-            Element::ProgressIndicator(description) => super::element::is_in_band(*description),
+            Element::ProgressIndicator(progress) => progress.is_in_band(),
             _ => false,
+        })
+    }
+
+    /// Digits that it brings: of a called party number or as keypad facility (§5.1.3).
+    pub fn digits(&self) -> Option<String> {
+        self.find(|element| match element {
+            Element::CalledPartyNumber(number) => Some(number.digits.clone()),
+            Element::KeypadFacility(digits) => Some(digits.clone()),
+            _ => None,
         })
     }
 

@@ -7,7 +7,7 @@ use trunkline_isdn::{
 
 use super::peer::Line;
 
-const SIDES: [Side; 2] = [Side::User, Side::Network];
+pub const SIDES: [Side; 2] = [Side::User, Side::Network];
 
 /// Every cause of Q.850 that an end gives of itself.
 const CAUSES: [u8; 58] = [
@@ -16,11 +16,11 @@ const CAUSES: [u8; 58] = [
     86, 87, 88, 90, 91, 95, 111, 127,
 ];
 
-fn euro(side: Side) -> Option<Line> {
+pub fn euro(side: Side) -> Option<Line> {
     Line::up(side, Variant::EURO_ISDN, "euroisdn_e1", &[])
 }
 
-fn setup(channel: u8) -> Setup {
+pub fn setup(channel: u8) -> Setup {
     Setup {
         channel,
         exclusive: true,
@@ -28,6 +28,7 @@ fn setup(channel: u8) -> Setup {
         called: Number::new(NumberType::National, "333331234"),
         calling: Some(Number::new(NumberType::National, "469595678")),
         sending_complete: true,
+        ..Setup::default()
     }
 }
 
@@ -72,7 +73,7 @@ pub fn call_in(line: &mut Line, channel: u8) -> CallId {
 }
 
 /// The cause with which a call of ours ended, however it was cleared.
-fn cause_of_ours(line: &mut Line, call: CallId) -> Cause {
+pub fn cause_of_ours(line: &mut Line, call: CallId) -> Cause {
     let mut first = None;
     loop {
         match line.indication() {

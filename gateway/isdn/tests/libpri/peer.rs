@@ -12,7 +12,8 @@ use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::time::{Duration, Instant};
 
 use trunkline_isdn::{
-    CallId, Configuration, Indication, Output, PrimaryRate, Request, Setup, Side, Variant,
+    Accompanying, CallId, Configuration, Indication, Output, PrimaryRate, Request, Setup, Side,
+    Variant,
 };
 
 /// Both ends answer at once; what takes longer than this never comes.
@@ -226,6 +227,19 @@ impl Line {
         let now = self.now();
         self.ours.request(now, call, request).expect("the request fits");
         self.drain();
+    }
+
+    /// The same with more to send along.
+    pub fn ask_with(&mut self, call: CallId, request: Request, accompanying: &Accompanying) {
+        self.log.push(format!("ours  ask {request:?} with {accompanying:?}"));
+        let now = self.now();
+        self.ours.request_with(now, call, request, accompanying).expect("the request fits");
+        self.drain();
+    }
+
+    /// Frames go to and fro until it is so.
+    pub fn quiet_until(&mut self, mut is_so: impl FnMut(&Self) -> bool) {
+        self.run_until("such a state", |line| is_so(line).then_some(()));
     }
 
     /// The next event of the peer, whatever it is.
