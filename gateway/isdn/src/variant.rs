@@ -96,9 +96,11 @@ impl Variant {
     /// Lucent 5ESS on a T1 (235-900-342).
     pub const ESS_5: Self = Self { name: "5ess", ..Self::NI_2 };
 
-    /// Basic call of QSIG between private exchanges (ECMA-143, ISO/IEC 11572) on an E1.
+    /// Basic call of QSIG between private exchanges (ECMA-143, ISO/IEC 11572) on an E1. Names do not
+    /// go by display there (ECMA-164).
     pub const QSIG: Self = Self {
         name: "qsig",
+        display: false,
         is_symmetric: true,
         network_location: Location::PrivateLocal,
         user_location: Location::PrivateLocal,

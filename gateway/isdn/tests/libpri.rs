@@ -14,5 +14,3 @@ mod peer;
 mod recovery;
 #[path = "libpri/restart.rs"]
 mod restart;
-#[path = "libpri/variants.rs"]
-mod variants;

@@ -19,6 +19,28 @@ use trunkline_isdn::{
 /// Both ends answer at once; what takes longer than this never comes.
 const PATIENCE: Duration = Duration::from_secs(10);
 
+/// Every variant with the switch type of libpri that is meant to be the same. libpri has no INS1500;
+/// EuroISDN on a T1 is what comes nearest.
+pub const SWITCH_TYPES: [(Variant, &str); 7] = [
+    (Variant::EURO_ISDN, "euroisdn_e1"),
+    (Variant::INS_1500, "euroisdn_t1"),
+    (Variant::NI_2, "ni2"),
+    (Variant::DMS_100, "dms100"),
+    (Variant::ESS_4, "4ess"),
+    (Variant::ESS_5, "5ess"),
+    (Variant::QSIG, "qsig"),
+];
+
+/// Either side of every variant, each with a peer of its own.
+pub fn on_every_interface(test: impl Fn(&mut Line)) {
+    for (variant, switch_type) in SWITCH_TYPES {
+        for side in [Side::User, Side::Network] {
+            let Some(mut line) = Line::up(side, variant, switch_type, &[]) else { return };
+            test(&mut line);
+        }
+    }
+}
+
 /// Octets where the FCS is (libpri writes filler and ignores what it reads).
 const FCS_SIZE_OCTETS: usize = 2;
 
@@ -168,6 +190,10 @@ impl Event {
 /// Our interface and the peer at the other end of it.
 pub struct Line {
     pub ours: PrimaryRate,
+    /// The side that we are.
+    pub side: Side,
+    /// What is spoken.
+    pub variant: Variant,
     peer: Peer,
     seen: VecDeque<(CallId, Indication)>,
     others: VecDeque<Output>,
@@ -185,8 +211,10 @@ impl Line {
 
     /// The same with more to choose.
     pub fn with(configuration: Configuration, switch_type: &str, options: &[&str]) -> Option<Self> {
-        let side = configuration.side;
+        let Configuration { side, variant, .. } = configuration;
         let mut line = Self {
+            side,
+            variant,
             peer: Peer::start(side.other(), switch_type, options)?,
             ours: PrimaryRate::new(configuration),
             seen: VecDeque::new(),
@@ -256,6 +284,11 @@ impl Line {
         event
     }
 
+    /// The highest B channel.
+    pub fn last_channel(&self) -> u8 {
+        *self.variant.b_channels.last().expect("B channels")
+    }
+
     /// The peer's number of the call that it began or was offered last.
     pub fn last_call(&self) -> i64 {
         self.last_call
@@ -278,6 +311,12 @@ impl Line {
                 _ => self.fail(&format!("the peer said {:?} at the end", event.line)),
             }
         }
+    }
+
+    /// The same, and whatever the peer has said until then is forgotten.
+    pub fn settle_all(&mut self) {
+        self.command("sync");
+        while self.next_event().verb() != "synced" {}
     }
 
     /// Nothing is under way any more and neither end has said a thing too much.
@@ -375,6 +414,7 @@ impl Drop for Line {
                 _ => {}
             }
         }
+        eprintln!("--- we are the {:?} of {}", self.side, self.variant.name);
         let latest = &self.log[self.log.len().saturating_sub(40)..];
         eprintln!("--- what happened\n{}", latest.join("\n"));
         eprintln!("--- libpri says\n{}", self.peer.complaints.join("\n"));

@@ -1,23 +1,22 @@
 //! Channels are restarted by either end, with and without calls on them.
 
-use trunkline_isdn::{Output, Side, Variant};
+use trunkline_isdn::Output;
 
 use super::basic_call::call_out;
-use super::peer::Line;
+use super::peer::on_every_interface;
 
 #[test]
 fn either_end_restarts_a_channel_and_its_call_is_gone() {
-    for side in [Side::User, Side::Network] {
-        let Some(mut line) = Line::up(side, Variant::EURO_ISDN, "euroisdn_e1", &[]) else { return };
+    on_every_interface(|line| {
         assert_eq!(line.other(), Output::LinkUp);
-        call_out(&mut line, 9);
+        call_out(line, 9);
         line.command("reset 9");
         assert_eq!(line.other(), Output::Restarted { channels: Some(vec![9]) });
         assert_eq!(line.event("restart_ack").number("channel"), 9);
         assert_eq!(line.ours.calls(), 0);
         line.indication();
 
-        call_out(&mut line, 9);
+        call_out(line, 9);
         let now = line.now();
         line.ours.restart(now, Some(9));
         assert_eq!(line.event("restart").number("channel"), 9);
@@ -25,6 +24,6 @@ fn either_end_restarts_a_channel_and_its_call_is_gone() {
         line.indication();
         // libpri leaves it to its owner to end the call that was on the channel.
         line.settle();
-        call_out(&mut line, 9);
-    }
+        call_out(line, 9);
+    });
 }

@@ -53,11 +53,12 @@ const SENDING_COMPLETE: [u8; 1] = [0xa1];
 fn setup_is_what_each_network_expects() {
     let header: &[u8] = &[8, 2, 0, 1, 5];
     let e1: Vec<u8> = [header, &A_LAW, &CHANNEL_1, &DISPLAY, CALLED, &SENDING_COMPLETE].concat();
+    let qsig: Vec<u8> = [header, &A_LAW, &CHANNEL_1, CALLED, &SENDING_COMPLETE].concat();
     let t1: Vec<u8> = [header, &MU_LAW, &CHANNEL_1, &DISPLAY, CALLED].concat();
     let ins: Vec<u8> = [header, &MU_LAW, &CHANNEL_1, CALLED].concat();
     for (variant, expected) in [
         (Variant::EURO_ISDN, &e1),
-        (Variant::QSIG, &e1),
+        (Variant::QSIG, &qsig),
         (Variant::NI_2, &t1),
         (Variant::DMS_100, &t1),
         (Variant::ESS_4, &t1),
