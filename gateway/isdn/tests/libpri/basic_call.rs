@@ -1,13 +1,11 @@
 //! Calls are set up and cleared, in both directions, by either end.
 
 use trunkline_isdn::{
-    BearerCapability, CallId, Cause, Indication, Number, NumberType, Request, Setup, Side,
+    BearerCapability, CallId, Cause, Indication, Number, NumberType, Request, Setup,
     TransferCapability,
 };
 
 use super::peer::{Line, on_every_interface};
-
-pub const SIDES: [Side; 2] = [Side::User, Side::Network];
 
 /// Every cause of Q.850 that an end gives of itself.
 const CAUSES: [u8; 58] = [

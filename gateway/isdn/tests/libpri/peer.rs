@@ -33,9 +33,17 @@ pub const SWITCH_TYPES: [(Variant, &str); 7] = [
 
 /// Either side of every variant, each with a peer of its own.
 pub fn on_every_interface(test: impl Fn(&mut Line)) {
+    on_interfaces(|_| true, &[], test);
+}
+
+/// The same for those variants that have something, with options for libpri.
+pub fn on_interfaces(has: fn(&Variant) -> bool, options: &[&str], test: impl Fn(&mut Line)) {
     for (variant, switch_type) in SWITCH_TYPES {
+        if !has(&variant) {
+            continue;
+        }
         for side in [Side::User, Side::Network] {
-            let Some(mut line) = Line::up(side, variant, switch_type, &[]) else { return };
+            let Some(mut line) = Line::up(side, variant, switch_type, options) else { return };
             test(&mut line);
         }
     }
@@ -195,6 +203,8 @@ pub struct Line {
     /// What is spoken.
     pub variant: Variant,
     peer: Peer,
+    /// How far our clock is ahead of the peer's, which is the real one.
+    ahead: Duration,
     seen: VecDeque<(CallId, Indication)>,
     others: VecDeque<Output>,
     events: VecDeque<Event>,
@@ -216,7 +226,8 @@ impl Line {
             side,
             variant,
             peer: Peer::start(side.other(), switch_type, options)?,
-            ours: PrimaryRate::new(configuration),
+            ours: PrimaryRate::new(Configuration::new(side, variant)),
+            ahead: Duration::ZERO,
             seen: VecDeque::new(),
             others: VecDeque::new(),
             events: VecDeque::new(),
@@ -232,7 +243,15 @@ impl Line {
 
     /// Our time.
     pub fn now(&self) -> Instant {
-        Instant::now()
+        Instant::now() + self.ahead
+    }
+
+    /// Time passes for us, not for the peer.
+    pub fn pass(&mut self, duration: Duration) {
+        self.ahead += duration;
+        let now = self.now();
+        self.ours.timeout(now);
+        self.drain();
     }
 
     /// Tells the peer what to do.
