@@ -613,6 +613,9 @@ impl Switch {
             Output::RestartFailed { channel } => {
                 tracing::warn!(span = %self.lines.spans[span].name, ?channel, "restart not acknowledged");
             }
+            Output::Service { channel, state, .. } => {
+                tracing::info!(span = %self.lines.spans[span].name, channel, ?state, "service");
+            }
             Output::Call { call, indication } => self.indication(now, span, call, indication),
             // Sent by the lines themselves.
             Output::Frame(_) => {}

@@ -248,7 +248,7 @@ impl Exchange {
             }
             Output::LinkUp => tracing::info!(span = %self.trunks[trunk].name, "data link up"),
             Output::LinkDown => tracing::info!(span = %self.trunks[trunk].name, "data link down"),
-            Output::Restarted { .. } | Output::RestartFailed { .. } => {}
+            Output::Restarted { .. } | Output::RestartFailed { .. } | Output::Service { .. } => {}
             Output::Call { call, indication } => self.indication(trunk, call, indication),
         }
     }

@@ -81,6 +81,9 @@ pub enum IsdnError {
         /// Its timeslot.
         channel: u8,
     },
+    /// The variant has no such procedure.
+    #[error("the variant has no such procedure")]
+    NotInVariant,
     /// The call is in no state for this request.
     #[error("the request does not fit the call's state U/N{state}")]
     WrongState {

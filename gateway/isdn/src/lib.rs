@@ -22,7 +22,7 @@ mod snapshot;
 pub mod variant;
 
 pub use error::IsdnError;
-pub use primary_rate::{Configuration, Counters, Output, PrimaryRate};
+pub use primary_rate::{Configuration, Counters, Output, PrimaryRate, ServiceCoding, ServiceState};
 pub use q931::accompanying::Accompanying;
 pub use q931::call::{CallId, Indication, Request, Setup};
 pub use q931::element::{

@@ -4,9 +4,11 @@
 //! |---|---|
 //! | `arrival.rs` | calls that the other end makes, and which channel they get |
 //! | `restart.rs` | RESTART of channels, by either end |
+//! | `service.rs` | SERVICE, where the variant has it |
 
 mod arrival;
 mod restart;
+mod service;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Instant;
@@ -19,6 +21,7 @@ use crate::q931::message::{CallReference, Message, MessageType};
 use crate::q931::timer::Timers;
 use crate::{IsdnError, Side, Variant};
 use restart::Restarting;
+pub use service::{ServiceCoding, ServiceState};
 
 /// How an interface is set up.
 #[derive(Clone, Debug)]
@@ -67,6 +70,15 @@ pub enum Output {
     RestartFailed {
         /// B channel; `None` for all.
         channel: Option<u8>,
+    },
+    /// The other end says by SERVICE whether a channel is in service, or acknowledges that we did.
+    Service {
+        /// B channel.
+        channel: u8,
+        /// What it is in from now on.
+        state: ServiceState,
+        /// It was announced by us.
+        acknowledged: bool,
     },
 }
 
@@ -321,6 +333,7 @@ impl PrimaryRate {
         self.counters.messages_received += 1;
         let message = match Message::decode(octets) {
             Ok(message) => message,
+            Err(IsdnError::OtherProtocol { .. }) if self.maintenance(now, octets) => return,
             Err(_) => {
                 // §5.8.1, §5.8.2: too short or of another protocol, ignored.
                 self.counters.messages_refused += 1;

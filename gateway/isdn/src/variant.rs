@@ -1,6 +1,7 @@
 //! What differs between national networks, as data.
 
 use crate::Side;
+use crate::primary_rate::ServiceCoding;
 use crate::q931::element::Location;
 use crate::q931::timer::Timers;
 
@@ -29,6 +30,8 @@ pub struct Variant {
     /// Both ends follow the same rules, as between private exchanges: both wait for CONNECT
     /// ACKNOWLEDGE, and both may send display.
     pub is_symmetric: bool,
+    /// How SERVICE is coded, where there is one.
+    pub service: Option<ServiceCoding>,
     /// Location of the causes that the network's side gives.
     pub network_location: Location,
     /// Location of the causes that the user's side gives.
@@ -45,6 +48,10 @@ const E1_B_CHANNELS: &[u8] = &[
 const T1_B_CHANNELS: &[u8] =
     &[1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23];
 
+/// SERVICE as AT&T has it (TR 41459).
+const AT_AND_T_SERVICE: Option<ServiceCoding> =
+    Some(ServiceCoding { discriminator: 0x03, service: 0x0f, acknowledge: 0x07 });
+
 impl Variant {
     /// EuroISDN on an E1: ETS 300 102-1 / EN 300 403-1.
     pub const EURO_ISDN: Self = Self {
@@ -58,6 +65,7 @@ impl Variant {
         progress: true,
         display: true,
         is_symmetric: false,
+        service: None,
         network_location: Location::PublicLocal,
         user_location: Location::User,
     };
@@ -84,17 +92,18 @@ impl Variant {
         d_channel: 24,
         sending_complete: false,
         overlap: false,
+        service: Some(ServiceCoding { discriminator: 0x43, service: 0x07, acknowledge: 0x0f }),
         ..Self::EURO_ISDN
     };
 
     /// Nortel DMS-100 on a T1 (NIS-A211-1).
-    pub const DMS_100: Self = Self { name: "dms_100", ..Self::NI_2 };
+    pub const DMS_100: Self = Self { name: "dms_100", service: AT_AND_T_SERVICE, ..Self::NI_2 };
 
     /// AT&T 4ESS on a T1 (TR 41459).
-    pub const ESS_4: Self = Self { name: "4ess", ..Self::NI_2 };
+    pub const ESS_4: Self = Self { name: "4ess", service: AT_AND_T_SERVICE, ..Self::NI_2 };
 
     /// Lucent 5ESS on a T1 (235-900-342).
-    pub const ESS_5: Self = Self { name: "5ess", ..Self::NI_2 };
+    pub const ESS_5: Self = Self { name: "5ess", service: AT_AND_T_SERVICE, ..Self::NI_2 };
 
     /// Basic call of QSIG between private exchanges (ECMA-143, ISO/IEC 11572) on an E1. Names do not
     /// go by display there (ECMA-164).

@@ -14,3 +14,5 @@ mod peer;
 mod recovery;
 #[path = "libpri/restart.rs"]
 mod restart;
+#[path = "libpri/service.rs"]
+mod service;

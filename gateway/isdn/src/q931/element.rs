@@ -16,6 +16,8 @@ pub use progress::Progress;
 
 /// Identifiers of elements (Q.931 table 4-3).
 pub mod id {
+    /// Change status, of SERVICE (TR 41459).
+    pub const CHANGE_STATUS: u8 = 0x01;
     /// Bearer capability.
     pub const BEARER_CAPABILITY: u8 = 0x04;
     /// Cause.
@@ -62,6 +64,8 @@ pub enum RestartClass {
 /// An information element.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Element {
+    /// Change status: its value.
+    ChangeStatus(u8),
     /// Bearer capability.
     BearerCapability(BearerCapability),
     /// Cause. A diagnostic that comes with it is not read.
@@ -104,6 +108,7 @@ impl Element {
     /// Reads the contents of a variable length element of codeset 0.
     pub fn decode(identifier: u8, contents: &[u8]) -> Self {
         let decoded = match identifier {
+            id::CHANGE_STATUS => contents.first().map(|octet| Self::ChangeStatus(octet & 0x07)),
             id::BEARER_CAPABILITY => bearer::decode(contents).map(Self::BearerCapability),
             id::CAUSE => cause::decode(contents).map(Self::Cause),
             id::CALL_STATE => contents.first().map(|octet| Self::CallState(octet & 0x3f)),
@@ -144,6 +149,7 @@ impl Element {
     /// Identifier by which elements are ordered in a message (Q.931 §4.5.1).
     pub fn identifier(&self) -> u8 {
         match self {
+            Self::ChangeStatus(_) => id::CHANGE_STATUS,
             Self::BearerCapability(_) => id::BEARER_CAPABILITY,
             Self::Cause(_) | Self::Diagnosed(..) => id::CAUSE,
             Self::CallState(_) => id::CALL_STATE,
@@ -170,6 +176,8 @@ impl Element {
             return;
         }
         let contents = match self {
+            // Of a channel.
+            Self::ChangeStatus(status) => vec![0xc0 | status],
             Self::BearerCapability(bearer) => bearer::encode(*bearer),
             Self::Cause(cause) => cause::encode(*cause, &[]),
             Self::Diagnosed(cause, diagnostic) => cause::encode(*cause, diagnostic),

@@ -287,6 +287,14 @@ static void obey(char *line)
         }
         return;
     }
+    if (!strcmp(verb, "service")) {
+        /* CHANNEL STATUS: 0 in service, 1 maintenance, 2 out of service. */
+        if (sscanf(arguments, "%d %d", &first, &second) != 2 ||
+            pri_maintenance_service(interface, 0, first, second)) {
+            say("refused");
+        }
+        return;
+    }
     behind = 0;
     if (sscanf(arguments, "%d %n", &first, &behind) < 1 || first < 0 || first >= calls_begun ||
         !calls[first % CALLS_MAX]) {

@@ -115,3 +115,18 @@ fn between_private_exchanges_both_ends_wait_for_the_acknowledgement_and_are_priv
         }]
     ));
 }
+
+#[test]
+fn service_is_refused_and_counted_where_the_variant_has_none() {
+    let mut interface = interface_of(Variant::EURO_ISDN);
+    let state = ServiceState::OutOfService;
+    assert_eq!(
+        interface.user.announce_service(interface.now, 5, state),
+        Err(IsdnError::NotInVariant)
+    );
+    let service = [0x03, 2, 0, 0, 0x0f, 0x01, 1, 0xc2, 0x18, 3, 0xa9, 0x83, 0x85];
+    interface.user.link.data(interface.now, service.to_vec());
+    interface.user.drain_link(interface.now);
+    interface.run();
+    assert_eq!(interface.network.counters().messages_refused, 1);
+}

@@ -33,6 +33,8 @@ pub(crate) fn fault_in(message: &Message, side: Side) -> Option<Fault> {
     // understood; it is as if a mandatory one were missing. Others are passed over.
     let unknown = message.elements.iter().find_map(|element| match element {
         Element::Other(identifier @ 0..0x10) => Some(*identifier),
+        // Known in SERVICE only.
+        Element::ChangeStatus(_) => Some(id::CHANGE_STATUS),
         _ => None,
     })?;
     Some(Fault { cause: 96, identifiers: vec![unknown] })
