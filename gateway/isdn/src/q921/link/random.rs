@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::*;
+use crate::Side;
 
 /// Numbers that look random and are the same on every run (xorshift64*).
 struct Dice(u64);

@@ -4,6 +4,7 @@ use std::fmt::Write;
 use std::time::{Duration, Instant};
 
 use super::*;
+use crate::Side;
 
 type Event = (&'static str, fn(&mut DataLink, Instant));
 
