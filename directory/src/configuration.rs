@@ -10,8 +10,9 @@ use serde::Deserialize;
 use trunkline_number::CountryProfile;
 use trunkline_program::{ConfigurationError, Source};
 
-use crate::enum_server::Zone;
-use crate::table::Snapshot;
+use crate::enum_server::{BadNetwork, ClientRule, Clients, CookieSecrets, Network, Sees, Zone};
+
+pub use table_file::Provisioned;
 
 /// What the daemon is told.
 #[derive(Clone, Debug, Deserialize)]
@@ -27,12 +28,19 @@ pub struct Configuration {
     /// Domains below which numbers are answered.
     #[serde(default = "default_apexes")]
     pub apexes: Vec<String>,
+    /// Domain below which gateways have names that answers carry instead of addresses; none for
+    /// addresses.
+    #[serde(default)]
+    pub gateway_domain: Option<String>,
     /// How long an answer may be kept, in seconds.
     #[serde(default = "default_ttl_s")]
     pub ttl_s: u32,
     /// How long "unknown number" may be kept, in seconds.
     #[serde(default = "default_negative_ttl_s")]
     pub negative_ttl_s: u32,
+    /// How long an answer may be kept that names gateways which come and go, in seconds.
+    #[serde(default = "default_live_ttl_s")]
+    pub live_ttl_s: u32,
     /// Name of this server in SOA and NS records.
     #[serde(default = "default_server_name")]
     pub server_name: String,
@@ -44,6 +52,15 @@ pub struct Configuration {
     /// How numbers are written in the table and in look-ups.
     #[serde(default)]
     pub country: CountryProfile,
+    /// Local time's distance from UTC, for hours of the day: `"+09:00"`.
+    #[serde(default = "default_utc_offset")]
+    pub utc_offset: String,
+    /// Who may ask; everybody without it.
+    #[serde(default)]
+    pub clients: Vec<ClientEntry>,
+    /// DNS cookies.
+    #[serde(default)]
+    pub cookies: CookieSettings,
     /// UDP threads for each address; one a core without it.
     #[serde(default)]
     pub udp_workers: Option<usize>,
@@ -53,6 +70,40 @@ pub struct Configuration {
     /// Limits of TCP.
     #[serde(default)]
     pub tcp: TcpSettings,
+}
+
+/// What the clients of a network may ask.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ClientEntry {
+    /// Their network: `192.0.2.0/24`. Of several that hold the smallest counts.
+    pub network: String,
+    /// They are refused.
+    #[serde(default)]
+    pub deny: bool,
+    /// Domains of `apexes` that they see; all without it.
+    #[serde(default)]
+    pub apexes: Option<Vec<String>>,
+}
+
+/// DNS cookies (RFC 7873).
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct CookieSettings {
+    /// Whether they are given and checked.
+    pub enabled: bool,
+    /// What signs them, 32 hexadecimal digits: the same on all servers of one address. Without it,
+    /// a new one at each start.
+    pub secret: Option<String>,
+    /// What signed them before, and is still believed.
+    pub secret_before: Option<String>,
+}
+
+impl Default for CookieSettings {
+    /// Given and checked.
+    fn default() -> Self {
+        Self { enabled: true, secret: None, secret_before: None }
+    }
 }
 
 /// Limit of UDP answers to one network (an IPv4 /24 or IPv6 /56), for each UDP thread: a forged
@@ -115,7 +166,7 @@ impl Configuration {
     }
 
     /// Reads and checks the table.
-    pub fn read_table(&self, source: &Source) -> Result<Snapshot, ConfigurationError> {
+    pub fn read_table(&self, source: &Source) -> Result<Provisioned, ConfigurationError> {
         table_file::read(&self.table_path(source), &self.country)
     }
 
@@ -146,15 +197,102 @@ impl Configuration {
                 }
                 Ok(apex)
             })
-            .collect::<Result<_, ConfigurationError>>()?;
+            .collect::<Result<Vec<_>, ConfigurationError>>()?;
+        let gateway_domain = match &self.gateway_domain {
+            Some(text) => {
+                let domain = name("gateway_domain", text)?;
+                let inside = apexes.iter().any(|apex| domain.ends_with(apex));
+                if inside || domain.len() > GATEWAY_DOMAIN_MAX_OCTETS {
+                    return Err(source.error(
+                        "gateway_domain",
+                        "is too long, or at or below a domain of numbers",
+                        format!("choose another, of at most {GATEWAY_DOMAIN_MAX_OCTETS} octets"),
+                    ));
+                }
+                Some(domain)
+            }
+            None => None,
+        };
         Ok(Zone {
+            clients: self.clients(source, &apexes)?,
             apexes,
+            gateway_domain,
             ttl_s: self.ttl_s,
             negative_ttl_s: self.negative_ttl_s,
+            live_ttl_s: self.live_ttl_s,
+            utc_offset_min: utc_offset_min(&self.utc_offset).ok_or_else(|| {
+                source.error(
+                    "utc_offset",
+                    format!("{:?} is no distance from UTC", self.utc_offset),
+                    "write such as \"+09:00\", in quotes",
+                )
+            })?,
+            cookies: self.cookie_secrets(source)?,
             server_name: name("server_name", &self.server_name)?,
             contact: name("contact", &self.contact)?,
             serial,
         })
+    }
+
+    fn clients(
+        &self,
+        source: &Source,
+        apexes: &[Name<Vec<u8>>],
+    ) -> Result<Clients, ConfigurationError> {
+        if self.clients.len() > CLIENTS_MAX {
+            return Err(source.error(
+                "clients",
+                format!("{} networks are more than {CLIENTS_MAX}", self.clients.len()),
+                "take neighbours together",
+            ));
+        }
+        let mut rules: Vec<ClientRule> = Vec::with_capacity(self.clients.len());
+        for (index, entry) in self.clients.iter().enumerate() {
+            let key = |rest: &str| format!("clients.{index}.{rest}");
+            let network: Network = entry.network.parse().map_err(|error: BadNetwork| {
+                let remedy = "write such as 192.0.2.0/24 or 2001:db8::/32";
+                source.error(&key("network"), error.to_string(), remedy)
+            })?;
+            if rules.iter().any(|rule| rule.network == network) {
+                let problem = format!("{network} is there twice");
+                return Err(source.error(&key("network"), problem, "keep one of them"));
+            }
+            let sees = match (&entry.apexes, entry.deny) {
+                (_, true) => Sees::Nothing,
+                (None, false) => Sees::Everything,
+                (Some(names), false) => {
+                    let place = |name: &String| {
+                        let wanted = name.parse::<Name<Vec<u8>>>().ok();
+                        apexes.iter().position(|apex| Some(apex) == wanted.as_ref()).ok_or_else(
+                            || {
+                                let problem = format!("{name:?} is not among the apexes");
+                                source.error(&key("apexes"), problem, "name domains of apexes")
+                            },
+                        )
+                    };
+                    Sees::Apexes(names.iter().map(place).collect::<Result<_, _>>()?)
+                }
+            };
+            rules.push(ClientRule { network, sees });
+        }
+        Ok(Clients::new(rules))
+    }
+
+    fn cookie_secrets(&self, source: &Source) -> Result<Option<CookieSecrets>, ConfigurationError> {
+        let CookieSettings { enabled, secret, secret_before } = &self.cookies;
+        let read = |key: &str, text: &Option<String>| match text {
+            None => Ok(None),
+            Some(text) => read_hex(text).map(Some).ok_or_else(|| {
+                source.error(
+                    key,
+                    "is no secret of 32 hexadecimal digits",
+                    "make one with: openssl rand -hex 16",
+                )
+            }),
+        };
+        let secret = read("cookies.secret", secret)?;
+        let before = read("cookies.secret_before", secret_before)?;
+        Ok(enabled.then(|| CookieSecrets { now: secret.unwrap_or_else(own_secret), before }))
     }
 
     fn check(&self, source: &Source) -> Result<(), ConfigurationError> {
@@ -172,7 +310,11 @@ impl Configuration {
                 "write for example apexes: [e164.arpa]",
             ));
         }
-        for (key, ttl_s) in [("ttl_s", self.ttl_s), ("negative_ttl_s", self.negative_ttl_s)] {
+        for (key, ttl_s) in [
+            ("ttl_s", self.ttl_s),
+            ("negative_ttl_s", self.negative_ttl_s),
+            ("live_ttl_s", self.live_ttl_s),
+        ] {
             if ttl_s > TTL_MAX_S {
                 return Err(source.error(
                     key,
@@ -206,6 +348,40 @@ impl Configuration {
     }
 }
 
+/// The secret of this process, where none is configured: the same after each reload.
+fn own_secret() -> [u8; 16] {
+    static SECRET: std::sync::OnceLock<[u8; 16]> = std::sync::OnceLock::new();
+    *SECRET.get_or_init(rand::random)
+}
+
+fn read_hex(text: &str) -> Option<[u8; 16]> {
+    let is_hex = text.len() == 32 && text.bytes().all(|octet| octet.is_ascii_hexdigit());
+    let value = is_hex.then(|| u128::from_str_radix(text, 16).ok())?;
+    value.map(u128::to_be_bytes)
+}
+
+fn utc_offset_min(text: &str) -> Option<i16> {
+    let (sign, rest) = match text.as_bytes().first()? {
+        b'+' => (1, &text[1..]),
+        b'-' => (-1, &text[1..]),
+        _ => return None,
+    };
+    let (hours, minutes) = rest.split_once(':')?;
+    let number = |text: &str, most: i16| {
+        (text.len() == 2 && text.bytes().all(|octet| octet.is_ascii_digit()))
+            .then(|| text.parse::<i16>().ok())
+            .flatten()
+            .filter(|number| *number <= most)
+    };
+    Some(sign * (number(hours, 14)? * 60 + number(minutes, 59)?))
+}
+
+/// A network of each query is looked for among these one by one.
+const CLIENTS_MAX: usize = 256;
+
+/// With it a gateway's name, the number and the rest of a rule fit into 255 octets.
+const GATEWAY_DOMAIN_MAX_OCTETS: usize = 120;
+
 /// Longest domain name on the wire (RFC 1035 §2.3.4).
 const NAME_MAX_OCTETS: usize = 255;
 
@@ -226,6 +402,14 @@ fn default_ttl_s() -> u32 {
 
 fn default_negative_ttl_s() -> u32 {
     5
+}
+
+fn default_live_ttl_s() -> u32 {
+    1
+}
+
+fn default_utc_offset() -> String {
+    "+09:00".to_owned()
 }
 
 fn default_server_name() -> String {
@@ -262,6 +446,15 @@ mod tests {
             ("table: t\nresponse_rate:\n  burst: 0\n", "directory.yaml:3: response_rate.burst:"),
             ("table: t\ntcp: { idle_s: 0 }\n", "directory.yaml:2: tcp:"),
             ("table: t\nserver_name: 'a b..'\n", "directory.yaml:2: server_name:"),
+            ("table: t\nlive_ttl_s: 99999999\n", "directory.yaml:2: live_ttl_s:"),
+            ("table: t\nutc_offset: '9'\n", "directory.yaml:2: utc_offset:"),
+            ("table: t\ngateway_domain: gw.e164.arpa\n", "directory.yaml:2: gateway_domain:"),
+            ("table: t\ncookies:\n  secret: 'xyz'\n", "directory.yaml:3: cookies.secret:"),
+            ("table: t\nclients:\n- network: 10.0.0.1/8\n", "directory.yaml:3: clients.0.network:"),
+            (
+                "table: t\nclients:\n- network: 10.0.0.0/8\n  apexes: [x.y]\n",
+                "directory.yaml:4: clients.0.apexes:",
+            ),
         ] {
             let error = read(text).unwrap_err().to_string();
             assert!(error.starts_with(start), "{error}");

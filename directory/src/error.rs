@@ -5,6 +5,8 @@ use std::net::SocketAddr;
 
 use trunkline_program::ConfigurationError;
 
+use crate::fleet::FleetError;
+
 /// Why a directory does not start or does not take a new table.
 #[derive(Debug, thiserror::Error)]
 pub enum DirectoryError {
@@ -21,6 +23,9 @@ pub enum DirectoryError {
         /// The system's word.
         cause: io::Error,
     },
+    /// The table has gateways that cannot be taken in.
+    #[error(transparent)]
+    Gateways(#[from] FleetError),
     /// A thread does not start.
     #[error("a worker thread does not start: {0}")]
     Worker(io::Error),

@@ -13,8 +13,9 @@ use serde::Serialize;
 use tokio::net::TcpListener;
 use trunkline_number::Dialled;
 
-use crate::daemon::State;
+use crate::enum_server::udp::unix_s;
 use crate::enum_server::{CountersSnapshot, Kind};
+use crate::state::State;
 use crate::why;
 
 /// Serves until it is dropped.
@@ -45,7 +46,7 @@ async fn lookup(Shared(state): Shared<Arc<State>>, Path(number): Path<String>) -
     let edition = state.edition();
     match Dialled::parse(&number, &edition.country) {
         Ok(Dialled::E164(number)) => {
-            let why = why::why(&edition.table, number);
+            let why = why::why(&edition, number, unix_s());
             let status = if why.prefix.is_some() { StatusCode::OK } else { StatusCode::NOT_FOUND };
             (status, Json(why)).into_response()
         }
@@ -139,7 +140,7 @@ fn encode(state: &State) -> prometheus::Result<Vec<u8>> {
     scrape.gauge(
         "trunkline_directory_table_gateways",
         "Gateways in the table.",
-        edition.table.gateways() as i64,
+        edition.gateways.len() as i64,
     )?;
     scrape.gauge(
         "trunkline_directory_table_age_seconds",

@@ -2,9 +2,10 @@
 
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::SystemTime;
 
 use clap::{Parser, Subcommand};
-use trunkline_directory::{Directory, DirectoryError, Edition, why};
+use trunkline_directory::{Directory, DirectoryError, Edition, read_edition, why};
 use trunkline_number::Dialled;
 use trunkline_program::signal::{Request, Signals};
 use trunkline_program::{LogFormat, log};
@@ -46,23 +47,23 @@ fn main() -> ExitCode {
     log::start(arguments.log);
     let result = match arguments.command {
         Command::Run { file } => run(file),
-        Command::Check { file } => Edition::read(&file).map(|(_, edition)| {
+        Command::Check { file } => read_edition(&file).map(|edition| {
             println!(
                 "{}: usable, {} prefixes to {} gateways",
                 file.display(),
                 edition.table.entries(),
-                edition.table.gateways()
+                edition.gateways.len()
             );
             ExitCode::SUCCESS
         }),
         Command::Lookup { file, number } => {
-            Edition::read(&file).map(|(_, edition)| lookup(&edition, &number))
+            read_edition(&file).map(|edition| lookup(&edition, &number))
         }
     };
     result.unwrap_or_else(|error| {
         eprintln!("{error}");
         match error {
-            DirectoryError::Configuration(_) => ExitCode::from(2),
+            DirectoryError::Configuration(_) | DirectoryError::Gateways(_) => ExitCode::from(2),
             DirectoryError::Listen { .. } | DirectoryError::Worker(_) => ExitCode::FAILURE,
         }
     })
@@ -90,7 +91,8 @@ fn run(file: PathBuf) -> Result<ExitCode, DirectoryError> {
 fn lookup(edition: &Edition, number: &str) -> ExitCode {
     match Dialled::parse(number, &edition.country) {
         Ok(Dialled::E164(number)) => {
-            let why = why::why(&edition.table, number);
+            let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+            let why = why::why(edition, number, now.map_or(0, |since| since.as_secs()));
             println!("{why}");
             ExitCode::from(u8::from(why.prefix.is_none()))
         }

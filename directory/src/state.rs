@@ -1,0 +1,278 @@
+//! What the threads of a directory share, and how it changes: editions are replaced as a whole
+//! while queries go on.
+
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant, SystemTime};
+
+use arc_swap::ArcSwap;
+use tokio::sync::{Notify, watch};
+
+use crate::configuration::Provisioned;
+use crate::edition::Edition;
+use crate::enum_server::{Counters, CountersSnapshot};
+use crate::fleet::{Fleet, FleetError, FleetSettings, Output};
+use crate::gateways::Gateways;
+use crate::table::Table;
+use crate::{Configuration, DirectoryError};
+
+/// What reloads, registrations, metrics and look-ups share.
+#[derive(Debug)]
+pub(crate) struct State {
+    path: PathBuf,
+    sockets: SocketKeys,
+    edition: Arc<ArcSwap<Edition>>,
+    /// Replaced editions, kept until no query thread has them any more, so that a query never
+    /// pays for freeing a big table.
+    retired: Mutex<Vec<Arc<Edition>>>,
+    /// Who holds it may replace the edition.
+    fleet: Mutex<Fleet>,
+    /// There is something to publish, or an earlier deadline.
+    changed: Notify,
+    /// How often the fleet was published: who waits for the next sees its own change.
+    published: watch::Sender<u64>,
+    pub(crate) counters: CounterSet,
+    pub(crate) reloads: Reloads,
+}
+
+impl State {
+    /// The state at the start.
+    pub(crate) fn new(path: &Path) -> Result<(Configuration, Self), DirectoryError> {
+        let (configuration, source) = Configuration::read(path)?;
+        let provisioned = configuration.read_table(&source)?;
+        let zone = configuration.zone(&source, serial())?;
+        let mut fleet = Fleet::new(FleetSettings::default());
+        let table = provision(&mut fleet, provisioned)?;
+        while fleet.poll_output().is_some() {}
+        let edition = Edition {
+            zone: Arc::new(zone),
+            table,
+            gateways: fleet.gateways(),
+            country: Arc::new(configuration.country.clone()),
+            loaded_at: Instant::now(),
+        };
+        let state = Self {
+            path: path.to_owned(),
+            sockets: SocketKeys::of(&configuration),
+            edition: Arc::new(ArcSwap::from_pointee(edition)),
+            retired: Mutex::default(),
+            fleet: Mutex::new(fleet),
+            changed: Notify::new(),
+            published: watch::Sender::new(0),
+            counters: CounterSet::default(),
+            reloads: Reloads::default(),
+        };
+        Ok((configuration, state))
+    }
+
+    /// What queries are answered from.
+    pub(crate) fn edition(&self) -> Arc<Edition> {
+        self.edition.load_full()
+    }
+
+    /// The place where editions are replaced.
+    pub(crate) fn editions(&self) -> &Arc<ArcSwap<Edition>> {
+        &self.edition
+    }
+
+    /// Reads configuration and table again.
+    pub(crate) fn reload(&self) -> Result<(), DirectoryError> {
+        self.try_reload().inspect_err(|error| {
+            self.reloads.refused.fetch_add(1, Ordering::Relaxed);
+            tracing::error!("reload refused, the old table stays: {error}");
+        })
+    }
+
+    fn try_reload(&self) -> Result<(), DirectoryError> {
+        let (configuration, source) = Configuration::read(&self.path)?;
+        let zone = configuration.zone(&source, serial())?;
+        let provisioned = configuration.read_table(&source)?;
+        if SocketKeys::of(&configuration) != self.sockets {
+            tracing::warn!(
+                "listen, http, udp_workers, response_rate and tcp change at a restart only"
+            );
+        }
+        let mut fleet = self.fleet();
+        let table = provision(&mut fleet, provisioned)?;
+        let old = self.edition();
+        let edition = Edition {
+            zone: Arc::new(zone),
+            table: Table { registered: Arc::clone(&old.table.registered), ..table },
+            gateways: fleet.gateways(),
+            country: Arc::new(configuration.country),
+            loaded_at: Instant::now(),
+        };
+        let (entries, gateways) = (edition.table.entries(), edition.gateways.len());
+        self.replace(edition);
+        drop(fleet);
+        self.reloads.accepted.fetch_add(1, Ordering::Relaxed);
+        tracing::info!(entries, gateways, "table reloaded");
+        Ok(())
+    }
+
+    /// The gateways; whoever changes them calls [`State::publish_soon`] afterwards.
+    pub(crate) fn fleet(&self) -> MutexGuard<'_, Fleet> {
+        self.fleet.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Puts what has changed about gateways into the next edition. The result, awaited, comes when
+    /// queries see it.
+    pub(crate) fn publish_soon(&self) -> impl Future<Output = ()> + use<> {
+        let mut published = self.published.subscribe();
+        // One that is under way may have missed the change.
+        let wanted = *published.borrow() + 2;
+        self.changed.notify_one();
+        async move {
+            // The sender lives as long as the directory.
+            let _ = published.wait_for(|count| *count >= wanted).await;
+        }
+    }
+
+    /// Lets leases end in time and publishes what has changed; does not return.
+    pub(crate) async fn keep_published(self: Arc<Self>) {
+        loop {
+            let deadline = self.fleet().next_deadline();
+            let timer = async {
+                match deadline {
+                    Some(at) => tokio::time::sleep_until(at.into()).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                () = timer => {}
+                () = self.changed.notified() => {}
+            }
+            // Twice: what comes while the first is under way waits for the second.
+            for _ in 0..2 {
+                let state = Arc::clone(&self);
+                // Many prefixes take longer than other tasks should wait.
+                let _ = tokio::task::spawn_blocking(move || state.publish()).await;
+                self.published.send_modify(|count| *count += 1);
+            }
+            // A storm of registrations is published together.
+            tokio::time::sleep(PUBLISH_EVERY).await;
+        }
+    }
+
+    fn publish(&self) {
+        let mut fleet = self.fleet();
+        fleet.timeout(Instant::now());
+        let (mut states, mut gateways, mut prefixes) = (false, false, false);
+        while let Some(output) = fleet.poll_output() {
+            match output {
+                Output::Standing { gateway, was, is } => {
+                    states = true;
+                    tracing::info!(
+                        gateway,
+                        was = was.word(),
+                        is = is.word(),
+                        "gateway stands otherwise"
+                    );
+                }
+                Output::Circuits => states = true,
+                Output::Gateways => gateways = true,
+                Output::Prefixes => prefixes = true,
+                Output::Gone { gateway } => tracing::info!(gateway, "gateway is gone"),
+            }
+        }
+        if !(states || gateways || prefixes) {
+            return;
+        }
+        let mut edition = Edition::clone(&self.edition());
+        edition.gateways = if gateways {
+            fleet.gateways()
+        } else {
+            Gateways::with_states(&edition.gateways, fleet.states())
+        };
+        if prefixes {
+            edition.table.registered = Arc::new(fleet.registered_prefixes());
+        }
+        self.replace(edition);
+    }
+
+    /// Who calls it holds the fleet.
+    fn replace(&self, edition: Edition) {
+        let old = self.edition.swap(Arc::new(edition));
+        self.retired.lock().unwrap_or_else(PoisonError::into_inner).push(old);
+    }
+
+    /// Frees replaced editions when the last query thread has turned to a newer one; does not
+    /// return.
+    pub(crate) async fn free_retired(self: Arc<Self>) {
+        let mut ticks = tokio::time::interval(Duration::from_secs(1));
+        loop {
+            ticks.tick().await;
+            let free: Vec<_> = {
+                let mut retired = self.retired.lock().unwrap_or_else(PoisonError::into_inner);
+                retired.extract_if(.., |edition| Arc::strong_count(edition) == 1).collect()
+            };
+            if !free.is_empty() {
+                // Freeing millions of entries takes long enough to be kept from the other tasks.
+                let _ = tokio::task::spawn_blocking(move || drop(free)).await;
+            }
+        }
+    }
+}
+
+/// Longest time that a change of a gateway waits for others to come with it.
+const PUBLISH_EVERY: Duration = Duration::from_millis(20);
+
+/// Reads configuration and table once, as a directory would begin with them.
+pub fn read_edition(path: &Path) -> Result<Edition, DirectoryError> {
+    let (_, state) = State::new(path)?;
+    Ok(Edition::clone(&state.edition()))
+}
+
+/// Gives the gateways of a table their places in the fleet.
+fn provision(fleet: &mut Fleet, provisioned: Provisioned) -> Result<Table, FleetError> {
+    let Provisioned { gateways, mut prefixes } = provisioned;
+    let places = fleet.provision(gateways)?;
+    prefixes.map_gateways(|place| places[place as usize]);
+    Ok(Table::new(prefixes))
+}
+
+/// Later editions have higher serials, as secondaries and eyes expect (RFC 1982).
+fn serial() -> u32 {
+    SystemTime::now()
+        .duration_since(SystemTime::UNIX_EPOCH)
+        .map_or(0, |since| since.as_secs() as u32)
+}
+
+/// Keys that a reload cannot change.
+#[derive(Debug, PartialEq, Eq)]
+struct SocketKeys(String);
+
+impl SocketKeys {
+    fn of(configuration: &Configuration) -> Self {
+        let Configuration { listen, http, udp_workers, response_rate, tcp, .. } = configuration;
+        Self(format!("{listen:?} {http:?} {udp_workers:?} {response_rate:?} {tcp:?}"))
+    }
+}
+
+/// Reloads since the start.
+#[derive(Debug, Default)]
+pub(crate) struct Reloads {
+    pub(crate) accepted: AtomicU64,
+    pub(crate) refused: AtomicU64,
+}
+
+/// The counters of all threads, known once the sockets are open.
+#[derive(Debug, Default)]
+pub(crate) struct CounterSet(std::sync::OnceLock<(Vec<Arc<Counters>>, Arc<Counters>)>);
+
+impl CounterSet {
+    pub(crate) fn set(&self, udp: Vec<Arc<Counters>>, tcp: Arc<Counters>) {
+        let _ = self.0.set((udp, tcp));
+    }
+
+    /// Counters of UDP and of TCP.
+    pub(crate) fn sums(&self) -> (CountersSnapshot, CountersSnapshot) {
+        let (mut udp_sum, mut tcp_sum) = Default::default();
+        if let Some((udp, tcp)) = self.0.get() {
+            udp.iter().for_each(|counters| counters.add_to(&mut udp_sum));
+            tcp.add_to(&mut tcp_sum);
+        }
+        (udp_sum, tcp_sum)
+    }
+}
