@@ -11,6 +11,8 @@ use trunkline_number::CountryProfile;
 use trunkline_program::{ConfigurationError, Source};
 
 use crate::enum_server::{BadNetwork, ClientRule, Clients, CookieSecrets, Network, Sees, Zone};
+use crate::http::tls::Tls;
+use crate::http::{Scope, Token, Tokens};
 
 pub use table_file::Provisioned;
 
@@ -47,8 +49,18 @@ pub struct Configuration {
     /// Mailbox of the operator in SOA records, as a domain name (RFC 1035 §8).
     #[serde(default = "default_contact")]
     pub contact: String,
-    /// The table's file; a relative path starts at the folder of this file.
-    pub table: PathBuf,
+    /// The table's file; a relative path starts at the folder of this file. Either this or `store`.
+    #[serde(default)]
+    pub table: Option<PathBuf>,
+    /// The folder in which the table is kept that operators change over HTTP.
+    #[serde(default)]
+    pub store: Option<PathBuf>,
+    /// Certificate and key, with which HTTP is HTTPS.
+    #[serde(default)]
+    pub http_tls: Option<TlsFiles>,
+    /// Who may do what over HTTP.
+    #[serde(default)]
+    pub tokens: Vec<TokenEntry>,
     /// How numbers are written in the table and in look-ups.
     #[serde(default)]
     pub country: CountryProfile,
@@ -70,6 +82,31 @@ pub struct Configuration {
     /// Limits of TCP.
     #[serde(default)]
     pub tcp: TcpSettings,
+}
+
+/// Files of HTTPS, PEM; relative paths start at the folder of the configuration.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TlsFiles {
+    /// The certificate, and what it is signed by.
+    pub certificate: PathBuf,
+    /// Its key.
+    pub key: PathBuf,
+}
+
+/// A token (`trunkline-directory token` makes one).
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TokenEntry {
+    /// Its name, in the log of changes.
+    pub name: String,
+    /// SHA-256 of the token, 64 hexadecimal digits.
+    pub sha256: String,
+    /// What it permits.
+    pub scopes: Vec<Scope>,
+    /// The only gateway that may register by it.
+    #[serde(default)]
+    pub gateway: Option<String>,
 }
 
 /// What the clients of a network may ask.
@@ -160,14 +197,56 @@ impl Configuration {
         Ok((configuration, source))
     }
 
-    /// The path of the table, for a configuration read from `source`.
-    pub fn table_path(&self, source: &Source) -> PathBuf {
-        source.path().parent().unwrap_or(Path::new("")).join(&self.table)
+    /// Reads and checks the table; nothing is provisioned where it is in a store.
+    pub fn read_table(&self, source: &Source) -> Result<Provisioned, ConfigurationError> {
+        match &self.table {
+            Some(path) => table_file::read(&beside(source, path), &self.country),
+            None => Ok(Provisioned::default()),
+        }
     }
 
-    /// Reads and checks the table.
-    pub fn read_table(&self, source: &Source) -> Result<Provisioned, ConfigurationError> {
-        table_file::read(&self.table_path(source), &self.country)
+    /// The folder of the store, for a configuration read from `source`.
+    pub fn store_path(&self, source: &Source) -> Option<PathBuf> {
+        self.store.as_ref().map(|path| beside(source, path))
+    }
+
+    /// The tokens that stand in the configuration.
+    pub fn tokens(&self, source: &Source) -> Result<Tokens, ConfigurationError> {
+        let mut tokens = Tokens::default();
+        for (index, entry) in self.tokens.iter().enumerate() {
+            if self.tokens[..index].iter().any(|other| other.name == entry.name) {
+                return Err(source.error(
+                    &format!("tokens.{index}.name"),
+                    format!("{:?} is there twice", entry.name),
+                    "give each token its own name",
+                ));
+            }
+            let token = Token {
+                name: entry.name.clone(),
+                scopes: entry.scopes.clone(),
+                gateway: entry.gateway.clone(),
+                configured: true,
+            };
+            if !tokens.add(&entry.sha256, token) {
+                return Err(source.error(
+                    &format!("tokens.{index}.sha256"),
+                    "is no SHA-256 of 64 hexadecimal digits",
+                    "make a token and its line with: trunkline-directory token",
+                ));
+            }
+        }
+        Ok(tokens)
+    }
+
+    /// Certificate and key of HTTPS, where there are some.
+    pub(crate) fn tls(&self, source: &Source) -> Result<Option<Tls>, ConfigurationError> {
+        let Some(TlsFiles { certificate, key }) = &self.http_tls else {
+            return Ok(None);
+        };
+        let read = Tls::read(&beside(source, certificate), &beside(source, key));
+        read.map(Some).map_err(|problem| {
+            source.error("http_tls", problem, "name a PEM certificate and its PEM key")
+        })
     }
 
     /// What the ENUM server says besides the table; `serial` tells editions apart in the SOA.
@@ -303,6 +382,14 @@ impl Configuration {
                 "write for example listen: [127.0.0.1:5300]",
             ));
         }
+        if self.table.is_some() == self.store.is_some() {
+            return Err(source.error(
+                if self.table.is_some() { "store" } else { "" },
+                "the table is either in a file or in a store",
+                "write table: table.yaml, or store: and a folder that this program may write",
+            ));
+        }
+        self.tokens(source)?;
         if self.apexes.is_empty() {
             return Err(source.error(
                 "apexes",
@@ -346,6 +433,11 @@ impl Configuration {
         }
         self.zone(source, 0).map(|_| ())
     }
+}
+
+/// A path that is relative to the folder of the configuration.
+fn beside(source: &Source, path: &Path) -> PathBuf {
+    source.path().parent().unwrap_or(Path::new("")).join(path)
 }
 
 /// The secret of this process, where none is configured: the same after each reload.

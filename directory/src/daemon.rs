@@ -32,6 +32,7 @@ impl Directory {
     /// tokio runtime.
     pub async fn start(path: &Path) -> Result<Self, DirectoryError> {
         let (configuration, state) = State::new(path)?;
+        let tls = state.tls()?;
         let edition = Arc::clone(state.editions());
         let workers = configuration
             .udp_workers
@@ -84,7 +85,7 @@ impl Directory {
             let failed = |cause| DirectoryError::Listen { what: "HTTP", address, cause };
             let listener = TcpListener::bind(address).await.map_err(failed)?;
             directory.http = Some(listener.local_addr().map_err(failed)?);
-            directory.tasks.spawn(http::serve(listener, Arc::clone(&directory.state)));
+            directory.tasks.spawn(http::serve(listener, tls, Arc::clone(&directory.state)));
         }
         directory.state.counters.set(counters, tcp_counters);
         for worker in udp_workers {

@@ -6,6 +6,8 @@ use std::net::SocketAddr;
 use trunkline_program::ConfigurationError;
 
 use crate::fleet::FleetError;
+use crate::provisioning::ProvisioningError;
+use crate::store::StoreError;
 
 /// Why a directory does not start or does not take a new table.
 #[derive(Debug, thiserror::Error)]
@@ -26,6 +28,12 @@ pub enum DirectoryError {
     /// The table has gateways that cannot be taken in.
     #[error(transparent)]
     Gateways(#[from] FleetError),
+    /// The store cannot be used.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The prefixes in the store cannot be used.
+    #[error(transparent)]
+    Provisioning(#[from] ProvisioningError),
     /// A thread does not start.
     #[error("a worker thread does not start: {0}")]
     Worker(io::Error),

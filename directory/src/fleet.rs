@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 pub use registration::{Announced, BadRegistration, GroupReport, Registration, Report, TrunkGroup};
 
-use crate::gateways::{Circuits, Gateway, Gateways, Standing, State};
+use crate::gateways::{Circuits, Gateway, Gateways, Standing, State, Transport};
 use crate::table::{CHOICES_MAX, Choice, Digits, Route, Snapshot, SnapshotBuilder};
 
 /// All gateways.
@@ -91,8 +91,8 @@ pub enum Output {
     Prefixes,
     /// There are other gateways, or they have other addresses.
     Gateways,
-    /// A gateway that had registered is gone; with it goes what is stored of it.
-    Gone {
+    /// A gateway has been dead for so long that it is gone.
+    Forgotten {
         /// Its name.
         gateway: String,
     },
@@ -334,6 +334,8 @@ impl Fleet {
             };
             if registered.dead {
                 self.remove(place);
+                let gateway = self.members[place as usize].gateway.name.clone();
+                self.outputs.push_back(Output::Forgotten { gateway });
                 continue;
             }
             registered.dead = true;
@@ -412,12 +414,27 @@ impl Fleet {
         self.existing(name).ok()
     }
 
-    /// Gateway at a place, whether it exists or has gone.
-    pub fn gateway(&self, place: u32) -> Option<&Arc<Gateway>> {
-        self.members.get(place as usize).map(|member| &member.gateway)
+    /// Places of all gateways that exist, by name as they write it.
+    pub fn places(&self) -> HashMap<String, u32> {
+        let existing = (0..).zip(&self.members).filter(|(_, member)| member.exists());
+        existing.map(|(place, member)| (member.gateway.name.clone(), place)).collect()
     }
 
-    /// What gateways have registered, and the operator's drains, to be stored.
+    /// Place for a gateway that a table names, whether it exists or not (any more): it is dead until
+    /// it comes.
+    pub fn reserve(&mut self, name: &str) -> u32 {
+        if let Some(&place) = self.places.get(&key(name)) {
+            return place;
+        }
+        self.outputs.push_back(Output::Gateways);
+        self.place_for(Gateway {
+            name: name.to_owned(),
+            authority: "invalid".to_owned(),
+            transport: Transport::Udp,
+        })
+    }
+
+    /// What a gateway has registered.
     pub fn registration(&self, name: &str) -> Option<&Registration> {
         let place = self.existing(name).ok()?;
         Some(&self.members[place as usize].registered.as_ref()?.registration)
@@ -487,8 +504,7 @@ impl Fleet {
 
     fn remove(&mut self, place: u32) {
         self.withdraw(place);
-        let gateway = self.members[place as usize].gateway.name.clone();
-        self.outputs.extend([Output::Gateways, Output::Prefixes, Output::Gone { gateway }]);
+        self.outputs.extend([Output::Gateways, Output::Prefixes]);
         self.refresh(place);
     }
 
@@ -554,6 +570,7 @@ impl Member {
             registered: self.registered.as_ref().map(|registered| RegisteredView {
                 lease_left: (!registered.dead)
                     .then(|| registered.ends_at.saturating_duration_since(now)),
+                lease: registered.lease,
                 registration: registered.registration.clone(),
                 report: registered.report.clone(),
             }),
@@ -593,6 +610,8 @@ pub struct MemberView {
 pub struct RegisteredView {
     /// Time until the lease ends; none when it has ended.
     pub lease_left: Option<Duration>,
+    /// What it shows with each report.
+    pub lease: LeaseId,
     /// What it registered.
     pub registration: Registration,
     /// What it last told.

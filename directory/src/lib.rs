@@ -19,12 +19,15 @@ pub mod fleet;
 pub mod fuzz;
 pub mod gateways;
 pub mod http;
+pub mod provisioning;
 #[cfg(any(test, fuzzing))]
 mod samples;
 pub mod selection;
 mod state;
+pub mod store;
 pub mod table;
 pub mod why;
+pub mod written;
 
 pub use client::{
     EnumResolver, Resolution, ResolverSettings, SipTarget, SipTransport, Unavailable,

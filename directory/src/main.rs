@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use std::time::SystemTime;
 
 use clap::{Parser, Subcommand};
+use trunkline_directory::http::{Scope, new_token};
 use trunkline_directory::{Directory, DirectoryError, Edition, read_edition, why};
 use trunkline_number::Dialled;
 use trunkline_program::signal::{Request, Signals};
@@ -33,6 +34,17 @@ enum Command {
         /// The configuration, YAML.
         file: PathBuf,
     },
+    /// Makes a token for the HTTP interface and prints it with its line of the configuration.
+    Token {
+        /// Its name, in the log of changes.
+        name: String,
+        /// What it permits: read, register, operate, provision, admin.
+        #[arg(required = true)]
+        scopes: Vec<Scope>,
+        /// The only gateway that may register by it.
+        #[arg(long)]
+        gateway: Option<String>,
+    },
     /// Says which entry of the table matches a number and which gateways serve it.
     Lookup {
         /// The configuration, YAML.
@@ -56,6 +68,10 @@ fn main() -> ExitCode {
             );
             ExitCode::SUCCESS
         }),
+        Command::Token { name, scopes, gateway } => {
+            make_token(&name, &scopes, gateway.as_deref());
+            Ok(ExitCode::SUCCESS)
+        }
         Command::Lookup { file, number } => {
             read_edition(&file).map(|edition| lookup(&edition, &number))
         }
@@ -64,7 +80,7 @@ fn main() -> ExitCode {
         eprintln!("{error}");
         match error {
             DirectoryError::Configuration(_) | DirectoryError::Gateways(_) => ExitCode::from(2),
-            DirectoryError::Listen { .. } | DirectoryError::Worker(_) => ExitCode::FAILURE,
+            _ => ExitCode::FAILURE,
         }
     })
 }
@@ -86,6 +102,15 @@ fn run(file: PathBuf) -> Result<ExitCode, DirectoryError> {
         tracing::info!("directory ends");
         Ok(ExitCode::SUCCESS)
     })
+}
+
+fn make_token(name: &str, scopes: &[Scope], gateway: Option<&str>) {
+    let (token, sha256) = new_token();
+    let scopes: Vec<&str> = scopes.iter().map(|scope| scope.word()).collect();
+    let gateway = gateway.map_or(String::new(), |gateway| format!(", gateway: {gateway}"));
+    println!("{token}");
+    println!("# below tokens: in the configuration of the directory:");
+    println!("- {{ name: {name}, sha256: {sha256}, scopes: [{}]{gateway} }}", scopes.join(", "));
 }
 
 fn lookup(edition: &Edition, number: &str) -> ExitCode {

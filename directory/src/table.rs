@@ -5,6 +5,7 @@
 //! are immutable and shared: a change makes a new table that has most of the old one in common.
 
 mod digits;
+pub mod file;
 mod overlay;
 mod pages;
 mod route;

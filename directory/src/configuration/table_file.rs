@@ -18,18 +18,16 @@
 
 use std::collections::{HashMap, HashSet};
 use std::fmt;
-use std::num::NonZeroU32;
 use std::path::Path;
 
 use serde::de::{self, DeserializeSeed, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
-use trunkline_number::{CountryProfile, E164};
+use trunkline_number::CountryProfile;
 use trunkline_program::{ConfigurationError, Source};
 
 use crate::gateways::{AUTHORITY_FORMS, Gateway, Transport, check_authority, check_name};
-use crate::table::{
-    CHOICES_MAX, Choice, Digits, Hours, Portability, Route, Snapshot, SnapshotBuilder,
-};
+use crate::table::{CHOICES_MAX, Choice, Portability, Route, Snapshot, SnapshotBuilder};
+use crate::written::{WrittenChoice, clashes, prefix_digits};
 
 /// A table with its gateways. The routes name gateways by their places here.
 #[derive(Debug, Default)]
@@ -77,37 +75,13 @@ struct GatewayEntry {
 struct PrefixEntry {
     prefix: Quoted,
     #[serde(default)]
-    gateways: Vec<ChoiceEntry>,
+    gateways: Vec<WrittenChoice>,
     /// Routing number of the network that the number was ported to.
     #[serde(default)]
     rn: Option<Quoted>,
     /// A portability database was asked; without `rn` the number is not ported.
     #[serde(default)]
     npdi: bool,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct ChoiceEntry {
-    name: String,
-    #[serde(default = "default_order")]
-    order: u16,
-    #[serde(default = "default_order")]
-    preference: u16,
-    #[serde(default = "default_weight")]
-    weight: u16,
-    #[serde(default)]
-    capacity: Option<NonZeroU32>,
-    #[serde(default)]
-    hours: Option<String>,
-}
-
-fn default_order() -> u16 {
-    10
-}
-
-fn default_weight() -> u16 {
-    1
 }
 
 fn build(
@@ -160,28 +134,18 @@ fn build(
                     format!("define it under gateways, or use one of: {}", known.join(", ")),
                 ));
             };
-            let hours = match choice.hours.as_deref().map(str::parse::<Hours>) {
-                None => None,
-                Some(Ok(hours)) => Some(hours),
-                Some(Err(error)) => {
-                    let key = key(&format!("gateways.{place}.hours"));
-                    return Err(source.error(&key, error.to_string(), HOURS_FORMS));
-                }
-            };
-            let mut same = choices.iter().filter(|other| other.gateway == gateway);
-            if same.any(|other| other.hours.is_none() || hours.is_none()) {
+            let choice_read = choice.read(gateway).map_err(|error| {
+                let key = key(&format!("gateways.{place}.hours"));
+                source.error(&key, error.to_string(), HOURS_FORMS)
+            })?;
+            if choices.iter().any(|other| clashes(&choice_read, other)) {
                 return Err(source.error(
                     &key(&format!("gateways.{place}.name")),
                     format!("{:?} serves this prefix twice", choice.name),
                     "name each gateway once, or once for each of its hours",
                 ));
             }
-            choices.push(Choice {
-                weight: choice.weight,
-                capacity: choice.capacity,
-                hours,
-                ..Choice::new(gateway, choice.order, choice.preference)
-            });
+            choices.push(choice_read);
         }
         if choices.len() > CHOICES_MAX {
             return Err(source.error(
@@ -206,47 +170,6 @@ fn build(
 }
 
 const HOURS_FORMS: &str = "write such as \"mo-fr 08:00-18:00\" or \"22:00-06:00\"";
-
-/// Digits of `+813`, or of `03` by the country's rules.
-pub(crate) fn prefix_digits(
-    written: &str,
-    country: &CountryProfile,
-) -> Result<Digits, (String, &'static str)> {
-    const FORMS: &str = "write it from the country code, \"+813\", or as an area code, \"03\"";
-    let text: String = written.chars().filter(|c| !matches!(c, ' ' | '-')).collect();
-    let digits = match text.strip_prefix('+') {
-        Some(digits) => digits.to_owned(),
-        None => {
-            if let Some(code) =
-                country.international_prefixes.iter().find(|code| text.starts_with(code.as_str()))
-            {
-                return Err((
-                    format!("{written} begins with {code}, what is dialled abroad"),
-                    FORMS,
-                ));
-            }
-            match text.strip_prefix(country.trunk_prefix.as_str()) {
-                Some(national) => format!("{}{national}", country.country_code),
-                None => return Err((format!("{written} begins with neither + nor 0"), FORMS)),
-            }
-        }
-    };
-    if let Some(found) = digits.chars().find(|c| !c.is_ascii_digit()) {
-        return Err((format!("{written} contains {found:?}, which is no digit"), FORMS));
-    }
-    let double_trunk = format!("{}0", country.country_code);
-    if digits.is_empty() || digits == country.country_code && !text.starts_with('+') {
-        return Err((format!("{written:?} has no digits to match"), FORMS));
-    }
-    if digits.starts_with('0') {
-        return Err((format!("{written}: no country code begins with 0"), FORMS));
-    }
-    if country.trunk_prefix == "0" && digits.starts_with(&double_trunk) {
-        return Err((format!("{written}: the 0 is not dialled after the country code"), FORMS));
-    }
-    Digits::read(&digits)
-        .ok_or_else(|| (format!("{written} has more than {} digits", E164::MAX_DIGITS), FORMS))
-}
 
 /// A text that YAML would take for a number without quotes, losing zeros.
 #[derive(Debug)]
@@ -332,6 +255,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::table::Digits;
 
     const GATEWAYS: &str = "\
 gateways:
@@ -393,7 +317,7 @@ prefixes:
         let route = entry("813");
         assert_eq!(route.portability(), Digits::read("8139999").map(Portability::Ported));
         let first = route.choices()[0];
-        assert_eq!((first.weight, first.capacity), (7, NonZeroU32::new(20)));
+        assert_eq!((first.weight, first.capacity), (7, std::num::NonZeroU32::new(20)));
         assert_eq!(first.hours.unwrap().to_string(), "mo-fr 08:00-18:00");
         assert_eq!(route.choices()[1].gateway, 0);
         assert_eq!(entry("81469").portability(), Some(Portability::NotPorted));
@@ -461,13 +385,6 @@ prefixes:
     }
 
     proptest! {
-        #[test]
-        fn any_prefix_is_read_or_refused(text in "\\PC{0,20}|[+0-9 -]{0,20}") {
-            if let Ok(digits) = prefix_digits(&text, &CountryProfile::japan()) {
-                prop_assert!(digits.length() > 0);
-            }
-        }
-
         #[test]
         fn any_file_is_read_or_refused(text in "(\\PC|\n){0,200}") {
             let _ = parse(&text);

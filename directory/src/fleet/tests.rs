@@ -85,7 +85,7 @@ fn dead_gateway_is_forgotten_after_a_day_and_its_prefixes_with_it() {
     assert_eq!(fleet.registered_prefixes().entries(), 1);
     fleet.timeout(at(start, 86_406_000));
     assert_eq!(fleet.registered_prefixes().entries(), 0);
-    assert!(drain(&mut fleet).contains(&Output::Gone { gateway: "a".into() }));
+    assert!(drain(&mut fleet).contains(&Output::Forgotten { gateway: "a".into() }));
     assert_eq!(fleet.next_deadline(), None);
     assert!(fleet.view(start).is_empty());
 }

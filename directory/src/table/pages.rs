@@ -111,6 +111,86 @@ impl Pages {
         self.index = Index::new(&self.numbers);
     }
 
+    /// Looks at pages that came from outside: whether all is in order and in bounds, for digits of
+    /// this length and so many routes. Counts the entries.
+    pub(super) fn check(&mut self, length: usize, routes: usize) -> bool {
+        let ascending = self.numbers.windows(2).all(|pair| pair[0] < pair[1]);
+        let past = 10_u64.pow(length as u32);
+        if !ascending || self.numbers.last().is_some_and(|&last| last >= past.div_ceil(PAGE)) {
+            return false;
+        }
+        // Only the one page of the shortest digits is not whole.
+        let rests = past.min(PAGE) as usize;
+        let mut entries = 0;
+        for page in &self.pages {
+            let found = match page.form {
+                Form::Single => {
+                    (usize::from(page.count) < rests && (page.at as usize) < routes).then_some(1)
+                }
+                _ => self.check_page(*page, rests, routes),
+            };
+            let Some(found) = found else {
+                return false;
+            };
+            entries += found;
+        }
+        self.entries = entries;
+        true
+    }
+
+    /// Entries of a page of several; none if it makes no sense.
+    fn check_page(&self, page: Page, rests: usize, routes: usize) -> Option<usize> {
+        let units = self.units.get(page.at as usize..)?;
+        let count = usize::from(page.count);
+        let distinct = usize::from(*units.first()?);
+        let places = match distinct {
+            1 => 0,
+            2..=256 => count.div_ceil(2),
+            _ => count,
+        };
+        let entries = if page.form == Form::Mapped { MAP_UNITS } else { count };
+        let in_bounds = (2..=rests).contains(&count)
+            && (1..=count).contains(&distinct)
+            && units.len() >= 1 + 2 * distinct + places + entries;
+        if !in_bounds {
+            return None;
+        }
+        let Open::Many { routes: own, places, entries } = Open::read(page.form, count, units)
+        else {
+            return None;
+        };
+        let known = own.chunks_exact(2).all(|pair| {
+            let route = u32::from(pair[0]) | u32::from(pair[1]) << 16;
+            (route as usize) < routes
+        });
+        let placed = match places {
+            Places::First => true,
+            Places::Octets(units) => (0..count)
+                .all(|entry| usize::from(units[entry / 2] >> (entry % 2 * 8) & 0xff) < distinct),
+            Places::Units(units) => units.iter().all(|&place| usize::from(place) < distinct),
+        };
+        let ordered = match entries {
+            Entries::Listed(list) => {
+                list.windows(2).all(|pair| pair[0] < pair[1])
+                    && list.last().is_some_and(|&last| usize::from(last) < rests)
+            }
+            Entries::Mapped { before, bits } => {
+                let mut sum = 0;
+                let blocks = bits.chunks_exact(BLOCK_UNITS).zip(before).all(|(block, &before)| {
+                    let right = usize::from(before) == sum;
+                    sum += block.iter().map(|unit| unit.count_ones() as usize).sum::<usize>();
+                    right
+                });
+                let last = bits
+                    .iter()
+                    .rposition(|&unit| unit != 0)
+                    .map(|unit| unit * 16 + 15 - bits[unit].leading_zeros() as usize);
+                blocks && sum == count && last.is_some_and(|last| last < rests)
+            }
+        };
+        (known && placed && ordered).then_some(count)
+    }
+
     /// Adds a page behind the others. `entries` are the last four digits and the route of each,
     /// ascending, at least one. False when there is no room: more than 8 GiB of one length.
     pub(super) fn push(&mut self, number: u64, entries: &[(u16, u32)]) -> bool {
