@@ -3,6 +3,7 @@
 
 mod cache;
 pub(crate) mod message;
+pub mod registrar;
 pub(crate) mod rule;
 
 use std::io;

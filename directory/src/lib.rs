@@ -27,6 +27,7 @@ mod state;
 pub mod store;
 pub mod table;
 pub mod why;
+pub mod wire;
 pub mod written;
 
 pub use client::{

@@ -265,26 +265,11 @@ impl State {
     fn publish(&self) {
         let mut fleet = self.fleet();
         fleet.timeout(Instant::now());
-        let (mut states, mut gateways, mut prefixes) = (false, false, false);
-        while let Some(output) = fleet.poll_output() {
-            match output {
-                Output::Standing { gateway, was, is } => {
-                    states = true;
-                    let (was, is) = (was.word(), is.word());
-                    tracing::info!(gateway, was, is, "gateway stands otherwise");
-                }
-                Output::Circuits => states = true,
-                Output::Gateways => gateways = true,
-                Output::Prefixes => prefixes = true,
-                Output::Forgotten { gateway } => {
-                    tracing::info!(gateway, "gateway has been dead for too long and is forgotten");
-                    let left = entry("directory", Action::Left { gateway: gateway.clone() });
-                    // What is not stored is forgotten again after the next start.
-                    drop(self.store_gateway(&fleet, &gateway, Some(left)));
-                }
-            }
-        }
-        if !(states || gateways || prefixes) {
+        let outputs: Vec<Output> = std::iter::from_fn(|| fleet.poll_output()).collect();
+        let has = |wanted: fn(&Output) -> bool| outputs.iter().any(wanted);
+        let gateways = has(|output| matches!(output, Output::Gateways));
+        let prefixes = has(|output| matches!(output, Output::Prefixes));
+        if outputs.is_empty() {
             return;
         }
         let mut edition = Edition::clone(&self.edition());
@@ -297,6 +282,26 @@ impl State {
             edition.table.registered = Arc::new(fleet.registered_prefixes());
         }
         self.replace(edition);
+        // Behind what counts: a log that cannot be written must not keep answers from changing.
+        for output in outputs {
+            self.tell(&fleet, output);
+        }
+    }
+
+    fn tell(&self, fleet: &Fleet, output: Output) {
+        match output {
+            Output::Standing { gateway, was, is } => {
+                let (was, is) = (was.word(), is.word());
+                tracing::info!(gateway, was, is, "gateway stands otherwise");
+            }
+            Output::Forgotten { gateway } => {
+                let left = entry("directory", Action::Left { gateway: gateway.clone() });
+                // What is not stored is forgotten again after the next start.
+                drop(self.store_gateway(fleet, &gateway, Some(left)));
+                tracing::info!(gateway, "gateway has been dead for too long and is forgotten");
+            }
+            Output::Circuits | Output::Gateways | Output::Prefixes => {}
+        }
     }
 
     /// Who calls it holds the fleet.

@@ -16,55 +16,8 @@ use crate::gateways::{AUTHORITY_FORMS, Gateway, Standing, Transport, check_autho
 use crate::provisioning::entry;
 use crate::state::State;
 use crate::store::Action;
-use crate::written::{default_order, default_weight, prefix_digits};
-
-/// What a gateway, or an operator for it, says when it comes.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct Coming {
-    sip: String,
-    #[serde(default)]
-    transport: Transport,
-    /// With it the gateway registers itself, for so long; without it the operator sets it for good.
-    #[serde(default)]
-    lease_s: Option<u32>,
-    #[serde(default)]
-    trunk_groups: Vec<GroupComing>,
-    #[serde(default)]
-    prefixes: Vec<PrefixComing>,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct GroupComing {
-    name: String,
-    circuits: u32,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct PrefixComing {
-    prefix: String,
-    #[serde(default)]
-    trunk_group: Option<String>,
-    #[serde(default = "default_order")]
-    order: u16,
-    #[serde(default = "default_order")]
-    preference: u16,
-    #[serde(default = "default_weight")]
-    weight: u16,
-}
-
-/// What a gateway that has come is told.
-#[derive(Debug, Serialize)]
-pub(super) struct Granted {
-    gateway: String,
-    /// To be shown with each report; none for the operator's gateways.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    lease: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    lease_s: Option<f64>,
-}
+use crate::wire::{Coming, Granted, GroupTold, Told};
+use crate::written::prefix_digits;
 
 pub(super) async fn put(
     Shared(state): Shared<Arc<State>>,
@@ -92,7 +45,7 @@ async fn register(
     coming: Coming,
     lease_s: u32,
 ) -> Result<Json<Granted>, Fault> {
-    let registration = coming.registration(state, name, lease_s)?;
+    let registration = registration(coming, state, name, lease_s)?;
     let name = registration.gateway.name.clone();
     let action = Action::Registered {
         gateway: name.clone(),
@@ -150,65 +103,42 @@ async fn set(
     Ok(Json(Granted { gateway: name, lease: None, lease_s: None }))
 }
 
-impl Coming {
-    fn registration(
-        self,
-        state: &State,
-        name: String,
-        lease_s: u32,
-    ) -> Result<Registration, Fault> {
-        let country = Arc::clone(&state.edition().country);
-        let group = |name: &String| {
-            let place = self.trunk_groups.iter().position(|group| group.name == *name);
-            place.and_then(|place| u8::try_from(place).ok()).ok_or_else(|| {
-                Fault::bad(format!("trunk group {name:?} is not among trunk_groups"))
+fn registration(
+    coming: Coming,
+    state: &State,
+    name: String,
+    lease_s: u32,
+) -> Result<Registration, Fault> {
+    let country = Arc::clone(&state.edition().country);
+    let group = |name: &String| {
+        let place = coming.trunk_groups.iter().position(|group| group.name == *name);
+        place
+            .and_then(|place| u8::try_from(place).ok())
+            .ok_or_else(|| Fault::bad(format!("trunk group {name:?} is not among trunk_groups")))
+    };
+    let prefixes = coming
+        .prefixes
+        .iter()
+        .map(|own| {
+            Ok(Announced {
+                prefix: prefix_digits(&own.prefix, &country)
+                    .map_err(|(problem, remedy)| Fault::bad(format!("{problem}: {remedy}")))?,
+                trunk_group: own.trunk_group.as_ref().map(group).transpose()?,
+                order: own.order,
+                preference: own.preference,
+                weight: own.weight,
             })
-        };
-        let prefixes = self
-            .prefixes
-            .iter()
-            .map(|own| {
-                Ok(Announced {
-                    prefix: prefix_digits(&own.prefix, &country)
-                        .map_err(|(problem, remedy)| Fault::bad(format!("{problem}: {remedy}")))?,
-                    trunk_group: own.trunk_group.as_ref().map(group).transpose()?,
-                    order: own.order,
-                    preference: own.preference,
-                    weight: own.weight,
-                })
-            })
-            .collect::<Result<_, Fault>>()?;
-        let groups = self.trunk_groups.into_iter();
-        Ok(Registration {
-            gateway: Gateway { name, authority: self.sip, transport: self.transport },
-            lease: Duration::from_secs(u64::from(lease_s)),
-            trunk_groups: groups
-                .map(|group| TrunkGroup { name: group.name, circuits: group.circuits })
-                .collect(),
-            prefixes,
         })
-    }
-}
-
-/// How a registered gateway is.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct Told {
-    lease: String,
-    #[serde(default)]
-    trunk_groups: Vec<GroupTold>,
-    #[serde(default)]
-    draining: bool,
-    #[serde(default)]
-    alarms: Vec<String>,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct GroupTold {
-    free: u32,
-    #[serde(default)]
-    alarmed: bool,
+        .collect::<Result<_, Fault>>()?;
+    let groups = coming.trunk_groups.into_iter();
+    Ok(Registration {
+        gateway: Gateway { name, authority: coming.sip, transport: coming.transport },
+        lease: Duration::from_secs(u64::from(lease_s)),
+        trunk_groups: groups
+            .map(|group| TrunkGroup { name: group.name, circuits: group.circuits })
+            .collect(),
+        prefixes,
+    })
 }
 
 pub(super) async fn report(
