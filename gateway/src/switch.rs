@@ -347,6 +347,7 @@ impl Switch {
         let result = match &reply {
             InquiryReply::Gateways(_) => "gateways",
             InquiryReply::UnknownNumber => "unknown_number",
+            InquiryReply::NoGateway => "no_gateway",
             InquiryReply::Unavailable => "unavailable",
         };
         *self.inquiry_results.entry(result).or_default() += 1;
@@ -756,6 +757,7 @@ impl Switch {
                     routes.into_iter().map(|target| PacketTarget(target.uri)).collect(),
                 ),
                 Resolution::UnknownNumber => InquiryReply::UnknownNumber,
+                Resolution::NoGateway => InquiryReply::NoGateway,
                 Resolution::Unavailable(why) => {
                     tracing::warn!(%number, %why, "directory unavailable");
                     InquiryReply::Unavailable

@@ -82,6 +82,8 @@ pub enum InquiryReply {
     Gateways(Vec<PacketTarget>),
     /// No gateway serves the number.
     UnknownNumber,
+    /// The number is known, but none of its gateways takes calls now.
+    NoGateway,
     /// No directory answered.
     Unavailable,
 }
@@ -367,6 +369,9 @@ impl CallControl {
             }
             InquiryReply::UnknownNumber => {
                 self.clear(now, call, Release::with_cause(cause::UNALLOCATED_NUMBER));
+            }
+            InquiryReply::NoGateway => {
+                self.clear(now, call, Release::with_cause(cause::NO_CIRCUIT_AVAILABLE));
             }
             InquiryReply::Unavailable => {
                 self.clear(now, call, Release::with_cause(cause::NETWORK_OUT_OF_ORDER));

@@ -191,12 +191,14 @@ fn a_call_from_the_line_asks_the_directory_and_tries_the_next_gateway() {
 }
 
 #[test]
-fn an_unknown_number_and_a_silent_directory_are_told_apart() {
-    let mut control = gateway(&[1, 2]);
+fn an_unknown_number_gateways_out_of_service_and_a_silent_directory_are_told_apart() {
+    let mut control = gateway(&[1, 2, 3]);
     let now = Instant::now();
-    for (timeslot, reply, cause) in
-        [(1, InquiryReply::UnknownNumber, 1), (2, InquiryReply::Unavailable, 38)]
-    {
+    for (timeslot, reply, cause) in [
+        (1, InquiryReply::UnknownNumber, 1),
+        (2, InquiryReply::Unavailable, 38),
+        (3, InquiryReply::NoGateway, 34),
+    ] {
         let (call, leg) = control.offered_by_line(now, line_offer(timeslot, "0469595678"));
         actions(&mut control);
         control.inquiry_answered(now, call, reply);
