@@ -61,7 +61,7 @@ impl Default for PlayoutConfig {
             start_margin: 80,
             tolerance: 16,
             quick_return: 240,
-            delay_max: 4000,
+            delay_max: 8000,
             pause_after: 960,
             path_delay: 960,
         }
