@@ -283,7 +283,7 @@ impl Playout {
     /// Where it stands.
     pub fn statistics(&self) -> PlayoutStatistics {
         PlayoutStatistics {
-            target: self.target.above_least(),
+            target: self.aim().map_or(0, |aim| self.target.above_least(aim)),
             delay: (self.wait_16 / 16).max(0) as u32,
             ..self.statistics
         }
