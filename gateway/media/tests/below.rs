@@ -56,7 +56,7 @@ impl Call {
             device: Some(DEVICE.to_owned()),
             // A veth sends from its driver only to one that has a program too.
             xdp_mode: Some(Mode::Generic),
-            kernel_relay: true,
+            kernel_relay: Some(true),
             allowance,
             rtp_timeout: Duration::from_millis(400),
             ..common::config(Backend::AfXdp)

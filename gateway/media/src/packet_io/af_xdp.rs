@@ -110,6 +110,23 @@ impl FastPath {
         };
         Ok(lanes.into_iter().enumerate().map(share).collect())
     }
+
+    /// Whether streams are relayed in the kernel, as it is `wanted` or, without a wish, where the
+    /// device is known to be able to; and what the log says to that.
+    pub fn relays_in_kernel(&self, wanted: Option<bool>) -> (bool, String) {
+        let Bypass { device, .. } = &self.bypass;
+        let relays = wanted.unwrap_or_else(|| self.bypass.sends_from_program());
+        let text = match (relays, &device.kind) {
+            (true, _) => "plain calls between peers are relayed in the kernel".to_owned(),
+            (false, Some(kind)) if wanted.is_none() => format!(
+                "no call is relayed in the kernel, as {} is a {kind}, which may not be able to send \
+                 from its driver (the generic mode can)",
+                device.name
+            ),
+            _ => "no call is relayed in the kernel: switched off".to_owned(),
+        };
+        (relays, text)
+    }
 }
 
 impl fmt::Display for FastPath {
