@@ -11,16 +11,22 @@ use trunkline_program::ConfigurationError;
 use crate::client::message::{Query, Reading};
 use crate::client::rule::{RULES_MAX, routes};
 use crate::configuration::{Configuration, table};
+use crate::edition::Edition;
 use crate::enum_server::answer::answer_truncated;
-use crate::enum_server::{Kind, Transport, UDP_ANSWER_MAX_OCTETS, Zone, answer};
-use crate::table::{Digits, Found, Snapshot};
+use crate::enum_server::{
+    Asked, Kind, Transport, UDP_ANSWER_MAX_OCTETS, Zone, answer, has_valid_cookie,
+};
+use crate::gateways::{Standing, State};
+use crate::samples;
+use crate::table::{Digits, Found, Table};
 
 #[cfg(test)]
 #[path = "../../fuzz/corpus.rs"]
 mod corpus;
 
-/// The patent's two areas, and one with so many gateways that their answer does not fit UDP.
-static TABLE: LazyLock<Snapshot> = LazyLock::new(|| {
+/// The patent's two areas, one with so many gateways that their answer does not fit UDP, and one
+/// whose only gateway is dead.
+static EDITION: LazyLock<Edition> = LazyLock::new(|| {
     let mut text = "gateways:\n".to_owned();
     let mut many = String::new();
     for index in 0..32 {
@@ -30,18 +36,14 @@ static TABLE: LazyLock<Snapshot> = LazyLock::new(|| {
     text += &format!(
         "prefixes:\n- prefix: '03'\n  gateways: [{{ name: g0 }}]\n\
          - prefix: '0469'\n  gateways: [{{ name: g1 }}, {{ name: g0, order: 20 }}]\n\
-         - prefix: '+4930'\n  gateways: [{many}]\n"
+         - prefix: '+4930'\n  gateways: [{many}]\n\
+         - prefix: '+4420'\n  gateways: [{{ name: g31 }}]\n  rn: '+4499'\n\
+         - prefix: '+33'\n  gateways: [{{ name: g30 }}]\n"
     );
-    table(&text).expect("the table is right")
-});
-
-static ZONE: LazyLock<Zone> = LazyLock::new(|| Zone {
-    apexes: ["e164.arpa", "enum.example"].map(|apex| apex.parse().expect("a name")).to_vec(),
-    ttl_s: 60,
-    negative_ttl_s: 5,
-    server_name: "ns.example".parse().expect("a name"),
-    contact: "hostmaster.example".parse().expect("a name"),
-    serial: 77,
+    let mut states = vec![State::default(); 31];
+    states[30].standing = Standing::Dead;
+    let gateway_domain = Some("gw.example".parse().expect("a name"));
+    samples::edition(&text, &states, Zone { gateway_domain, ..samples::zone() })
 });
 
 /// A query at the ENUM server: its answer can be read, belongs to it and is as long as its way allows.
@@ -50,7 +52,10 @@ pub fn enum_query(bytes: &[u8]) {
     for (transport, most) in
         [(Transport::Udp, usize::from(UDP_ANSWER_MAX_OCTETS)), (Transport::Tcp, 65_535)]
     {
-        let answered = answer(bytes, &ZONE, &TABLE, transport, &mut out);
+        let source = [127, 0, 0, 1].into();
+        let asked = Asked { query: bytes, source, transport, unix_s: 1_800_000_000, draw: 4 };
+        has_valid_cookie(&asked, &EDITION.zone);
+        let answered = answer(&asked, &EDITION, &mut out);
         assert_eq!(answered.kind == Kind::Dropped, out.is_empty());
         if out.is_empty() {
             continue;
@@ -78,7 +83,7 @@ pub fn enum_query(bytes: &[u8]) {
 pub fn enum_answer(bytes: &[u8]) {
     const ID: [u8; 2] = [0x12, 0x34];
     let number = Digits::read("81333331234").expect("a number");
-    let query = Query::new(u16::from_be_bytes(ID), number, &ZONE.apexes[0]);
+    let query = Query::new(u16::from_be_bytes(ID), number, &EDITION.zone.apexes[0]);
     // Nobody gets by the id by chance.
     let answer: Vec<u8> = ID.into_iter().chain(bytes.iter().skip(2).copied()).collect();
     let Reading::Rules { rules, .. } = query.read(&answer) else {
@@ -95,13 +100,13 @@ pub fn enum_answer(bytes: &[u8]) {
 pub fn directory_table(bytes: &[u8]) {
     let text = String::from_utf8_lossy(bytes);
     match table(&text) {
-        Ok(snapshot) => {
+        Ok(provisioned) => {
+            let gateways = provisioned.gateways.len();
+            let table = Table::new(provisioned.prefixes);
             for number in ["81333331234", "81469595678", "1", "999999999999999"] {
-                if let Found::Route { prefix, route } =
-                    snapshot.find(Digits::read(number).expect("digits"))
-                {
-                    assert!(number.starts_with(&prefix.to_string()));
-                    assert!(!route.choices().is_empty());
+                if let Found::Routes(matched) = table.find(Digits::read(number).expect("digits")) {
+                    assert!(number.starts_with(&matched.prefix.to_string()));
+                    assert!(matched.choices().all(|choice| (choice.gateway as usize) < gateways));
                 }
             }
         }

@@ -1,5 +1,11 @@
 //! TCP with several queries a connection and its limits; metrics and look-ups over HTTP.
 
+#[path = "http/described.rs"]
+mod described;
+#[path = "http/registration.rs"]
+mod registration;
+#[path = "http/store.rs"]
+mod store;
 mod support;
 
 use std::net::SocketAddr;

@@ -32,6 +32,10 @@ pub(crate) struct Entry {
     pub(crate) version: AtomicU32,
     /// The local address; of IPv4 only the first word.
     pub(crate) local: [AtomicU32; 4],
+    /// The only one that is let in by the port; 0: everybody. Of IPv4 only.
+    pub(crate) admitted: AtomicU32,
+    pub(crate) admitted_port: AtomicU16,
+    _pad_0: AtomicU16,
 
     // From here on for a relay.
     /// The only one that is relayed.
@@ -72,6 +76,8 @@ pub(crate) struct Entry {
     pub(crate) packets: AtomicU64,
     /// Of payload.
     pub(crate) octets: AtomicU64,
+    /// Packets of others than the one that is let in.
+    pub(crate) kept_out: AtomicU64,
 }
 
 /// Octets of an entry.
@@ -188,6 +194,8 @@ impl PortTable {
         }
         entry.version.store(if local.is_ipv4() { 4 } else { 6 }, Ordering::Relaxed);
         entry.worker.store(worker, Ordering::Relaxed);
+        entry.admitted.store(0, Ordering::Relaxed);
+        entry.kept_out.store(0, Ordering::Relaxed);
         entry.action.store(action::STEER, Ordering::Release);
         true
     }
@@ -197,6 +205,23 @@ impl PortTable {
         if let Some(entry) = self.entry(port) {
             entry.action.store(action::PASS, Ordering::Release);
         }
+    }
+
+    /// Lets nobody but `only` in by a port that is steered; none: everybody. Others are dropped, and
+    /// counted. Of IPv6 everybody is let in.
+    pub fn admit(&self, port: u16, only: Option<SocketAddr>) {
+        let Some(entry) = self.entry(port) else { return };
+        // While it changes nobody is kept out.
+        entry.admitted.store(0, Ordering::Release);
+        if let Some(SocketAddr::V4(only)) = only {
+            entry.admitted_port.store(only.port().to_be(), Ordering::Relaxed);
+            entry.admitted.store(word(*only.ip()), Ordering::Release);
+        }
+    }
+
+    /// Packets that were kept out of a port since it was steered.
+    pub fn kept_out(&self, port: u16) -> u64 {
+        self.entry(port).map_or(0, |entry| entry.kept_out.load(Ordering::Relaxed))
     }
 
     /// Has the program relay what comes to a port that is steered. Its counters begin anew.

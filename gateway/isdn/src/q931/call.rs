@@ -213,6 +213,10 @@ impl Call {
                 self.cause = self.rules.cause(cause);
                 self.disconnect(now, in_band, &mut step);
             }
+            Request::PassOn { cause } => {
+                self.cause = cause;
+                self.disconnect(now, false, &mut step);
+            }
             Request::Enquire if self.is_up() => self.enquire(now, &mut step),
             Request::Enquire => return Err(self.state),
             // §5.9: while the call is answered, or on its way to be.

@@ -116,6 +116,12 @@ pub enum Request {
         /// A tone can be heard until the other end releases.
         in_band: bool,
     },
+    /// Ends the call in the same way, with a cause that came from another line: it keeps its location
+    /// (Q.850 §2.2.3).
+    PassOn {
+        /// The cause as it came.
+        cause: Cause,
+    },
 }
 
 /// What happened to a call.
