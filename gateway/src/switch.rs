@@ -597,6 +597,15 @@ impl Switch {
                 tracing::warn!(span = %self.lines.spans[span].name, "data link down");
                 self.service_changed(span);
             }
+            Output::LinkNotEstablished { refused } => {
+                let problem = if refused {
+                    "the other end refuses the data link (DM): is it blocked there?"
+                } else {
+                    "no data link, nothing comes from the other end: are both the same side, or is \
+                     the D channel elsewhere?"
+                };
+                tracing::warn!(span = %self.lines.spans[span].name, "{problem}");
+            }
             Output::Restarted { channels } => {
                 tracing::info!(span = %self.lines.spans[span].name, ?channels, "restarted");
             }
@@ -633,11 +642,11 @@ impl Switch {
                 self.ladder(leg, 411, "the telephone was answered (CONNECT)");
                 self.control.leg_answered(now, leg);
             }
-            Indication::Disconnect { cause, .. } => {
-                self.control.leg_disconnected(now, leg, release_of_line(cause));
+            Indication::Disconnect { cause, by_us, .. } => {
+                self.control.leg_disconnected(now, leg, release_of_line(cause, by_us));
             }
-            Indication::Released { cause } => {
-                self.line_gone(now, leg, release_of_line(cause));
+            Indication::Released { cause, by_us } => {
+                self.line_gone(now, leg, release_of_line(cause, by_us));
             }
             _ => {}
         }

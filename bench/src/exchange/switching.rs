@@ -248,6 +248,9 @@ impl Exchange {
             }
             Output::LinkUp => tracing::info!(span = %self.trunks[trunk].name, "data link up"),
             Output::LinkDown => tracing::info!(span = %self.trunks[trunk].name, "data link down"),
+            Output::LinkNotEstablished { .. } => {
+                tracing::info!(span = %self.trunks[trunk].name, "data link does not come up");
+            }
             Output::Restarted { .. } | Output::RestartFailed { .. } | Output::Service { .. } => {}
             Output::Call { call, indication } => self.indication(trunk, call, indication),
         }
@@ -272,7 +275,7 @@ impl Exchange {
                 let answer = Request::Disconnect { cause: cause.value, in_band: false };
                 self.request(number, answer);
             }
-            Indication::Released { cause } => self.over(number, cause.value),
+            Indication::Released { cause, .. } => self.over(number, cause.value),
             _ => {}
         }
     }

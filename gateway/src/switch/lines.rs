@@ -284,8 +284,11 @@ pub fn speech() -> BearerCapability {
     }
 }
 
-/// What a cause from the line means to call control.
-pub fn release_of_line(cause: Cause) -> Release {
+/// What a cause from the line means to call control; `by_us`: a timer here or the like gave it.
+pub fn release_of_line(cause: Cause, by_us: bool) -> Release {
+    if by_us {
+        return Release::by_gateway(cause.value);
+    }
     // Q.850 §2.2.3.
     let location = match cause.location {
         Location::User => call::Location::USER,
@@ -339,6 +342,8 @@ pub fn counters(span: &LineSpan) -> BTreeMap<&'static str, u64> {
 
 #[cfg(test)]
 mod tests {
+    use trunkline_call::record::ReleasedBy;
+
     use super::*;
 
     #[test]
@@ -351,12 +356,17 @@ mod tests {
             Location::Other(5),
         ] {
             let cause = Cause { value: 34, location };
-            let passed_on = request_of_release(&release_of_line(cause));
+            let passed_on = request_of_release(&release_of_line(cause, false));
             assert_eq!(passed_on, Request::PassOn { cause });
         }
-        // What was decided on here has the location of our own side.
-        let own = request_of_release(&Release::by_gateway(34));
-        assert_eq!(own, Request::Disconnect { cause: 34, in_band: false });
+        // What was decided on here has the location of our own side, and the record says so.
+        let own = Cause { value: 102, location: Location::User };
+        let release = release_of_line(own, true);
+        assert_eq!((release.by, release.is_from_user()), (ReleasedBy::Gateway, false));
+        assert_eq!(
+            request_of_release(&release),
+            Request::Disconnect { cause: 102, in_band: false }
+        );
     }
 
     #[test]

@@ -40,7 +40,7 @@ fn an_enquiry_into_a_call_that_the_other_end_does_not_know_ends_it() {
     interface.ask_user(call, Request::Enquire);
     assert!(matches!(
         interface.seen_by_user()[..],
-        [Indication::Released { cause: Cause { value: 41, .. } }]
+        [Indication::Released { cause: Cause { value: 41, .. }, .. }]
     ));
 }
 
@@ -238,7 +238,7 @@ fn a_call_to_a_number_that_cannot_be_read_is_refused() {
     interface.run();
     assert!(matches!(
         interface.seen_by_user()[..],
-        [Indication::Released { cause: Cause { value: 28, .. } }]
+        [Indication::Released { cause: Cause { value: 28, .. }, .. }]
     ));
     assert_eq!(interface.seen_by_network(), []);
 }

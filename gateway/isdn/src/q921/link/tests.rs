@@ -88,7 +88,7 @@ fn carry(
         LinkOutput::Frame(_) if *lose > 0 => *lose -= 1,
         LinkOutput::Frame(octets) => to.frame(now, &octets),
         LinkOutput::Data(message) => heard.push(message),
-        LinkOutput::Established | LinkOutput::Released => {}
+        LinkOutput::Established | LinkOutput::Released | LinkOutput::NotEstablished { .. } => {}
     }
 }
 
