@@ -25,6 +25,7 @@ fn voice() -> Voice {
         ptime_ms: 20,
         suites: Suite::ALL.to_vec(),
         cname: "gateway".to_owned(),
+        line_laws: vec![Law::A, Law::Mu],
     };
     Voice::new(media.expect("the media plane starts"), settings)
 }
