@@ -463,8 +463,13 @@ impl Ledger {
     }
 }
 
+/// How many sequences are tried: few in every test, more when the environment says so.
+fn sequences() -> u32 {
+    std::env::var("SEQUENCES").ok().and_then(|text| text.parse().ok()).unwrap_or(128)
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 128, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: sequences(), ..ProptestConfig::default() })]
 
     /// Requests and lost frames in any order; when everybody hangs up and time passes nothing is
     /// left, and every call was released exactly once.
