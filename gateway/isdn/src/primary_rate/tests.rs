@@ -215,9 +215,9 @@ fn a_cause_that_is_passed_on_keeps_its_location() {
         interface.seen_by_user(),
         [Indication::Disconnect { cause, in_band: false, by_us: false }]
     );
-    // Of its own the network gives another one.
-    interface.ask_user(call, disconnect(16));
+    interface.ask_user(call, disconnect(21));
     interface.seen_by_user();
+    // Of its own the network gives another one.
     let (_, theirs) = interface.call_from_user();
     interface.ask_network(theirs, disconnect(21));
     let seen = interface.seen_by_user();
