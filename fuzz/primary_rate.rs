@@ -5,7 +5,8 @@ use std::time::{Duration, Instant};
 
 use trunkline_isdn::q921::{DataLink, LinkConfiguration, LinkOutput};
 use trunkline_isdn::{
-    CallId, Configuration, Indication, Output, PrimaryRate, Request, Setup, Side, Variant,
+    CallId, Configuration, Indication, Output, PrimaryRate, Request, ServiceState, Setup, Side,
+    Variant,
 };
 
 /// Makes steps of the octets: what the other end sends, what the owner asks, time. In the end,
@@ -110,9 +111,23 @@ impl Ends {
                 self.ours.restart(self.now, None);
                 return;
             }
+            11 => {
+                // Calls wait for a line that comes back.
+                if self.ours.is_up() {
+                    self.ours.line_down(self.now);
+                } else {
+                    self.ours.line_up(self.now);
+                }
+                return;
+            }
+            12 => {
+                // Not every variant has it.
+                let _ = self.ours.announce_service(self.now, 1, ServiceState::OutOfService);
+                return;
+            }
             channel => {
                 let exclusive = channel & 1 == 0;
-                let setup = Setup { channel: channel as u8 - 10, exclusive, ..Setup::default() };
+                let setup = Setup { channel: channel as u8 - 12, exclusive, ..Setup::default() };
                 if let Ok(call) = self.ours.setup(self.now, &setup) {
                     self.calls.push(call);
                     self.begun += 1;
