@@ -23,6 +23,7 @@ pub fn drive(bytes: &[u8]) {
         calls: Vec::new(),
         released: 0,
         begun: 0,
+        line_is_up: true,
     };
     ends.ours.line_up(ends.now);
     ends.peer.establish(ends.now);
@@ -44,7 +45,7 @@ pub fn drive(bytes: &[u8]) {
         }
         ends.carry();
     }
-    ends.ours.line_down(ends.now);
+    ends.set_line(false);
     ends.carry();
     // T309, and T305 and T308 of what it lets go.
     for _ in 0..8 {
@@ -61,6 +62,7 @@ struct Ends {
     calls: Vec<CallId>,
     begun: usize,
     released: usize,
+    line_is_up: bool,
 }
 
 impl Ends {
@@ -71,7 +73,7 @@ impl Ends {
             while let Some(output) = self.ours.poll_output() {
                 quiet = false;
                 match output {
-                    Output::Frame(octets) => self.peer.frame(self.now, &octets),
+                    Output::Frame(octets) if self.line_is_up => self.peer.frame(self.now, &octets),
                     Output::Call { call, indication: Indication::Setup(_) } => {
                         self.calls.push(call);
                         self.begun += 1;
@@ -84,7 +86,9 @@ impl Ends {
             }
             while let Some(output) = self.peer.poll_output() {
                 quiet = false;
-                if let LinkOutput::Frame(octets) = output {
+                if let LinkOutput::Frame(octets) = output
+                    && self.line_is_up
+                {
                     self.ours.frame(self.now, &octets);
                 }
             }
@@ -113,11 +117,7 @@ impl Ends {
             }
             11 => {
                 // Calls wait for a line that comes back.
-                if self.ours.is_up() {
-                    self.ours.line_down(self.now);
-                } else {
-                    self.ours.line_up(self.now);
-                }
+                self.set_line(!self.line_is_up);
                 return;
             }
             12 => {
@@ -138,6 +138,15 @@ impl Ends {
         let Some(call) = self.calls.iter().rev().nth(what >> 4) else { return };
         // It may not fit the call's state.
         let _ = self.ours.request(self.now, *call, request);
+    }
+
+    fn set_line(&mut self, is_up: bool) {
+        self.line_is_up = is_up;
+        if is_up {
+            self.ours.line_up(self.now);
+        } else {
+            self.ours.line_down(self.now);
+        }
     }
 
     fn pass(&mut self, duration: Duration) {
