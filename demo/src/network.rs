@@ -91,6 +91,8 @@ pub struct Layout {
     pub variant_a: Option<&'static str>,
     /// Further keys of the span of gateway B: YAML lines.
     pub more_of_span_b: String,
+    /// The exchange asks for further digits on the line of gateway B.
+    pub asks_for_digits_b: bool,
 }
 
 impl Layout {
@@ -108,6 +110,7 @@ impl Layout {
             more_routes_of_gateway_a: String::new(),
             variant_a: None,
             more_of_span_b: String::new(),
+            asks_for_digits_b: false,
         }
     }
 
@@ -432,11 +435,12 @@ fn exchange(layout: &Layout) -> String {
            - name: A\n    spans:\n      \
                - {{ name: a-1, local: \"{host}:40010\", remote: \"{}:40010\"{variant} }}\n  \
            - name: B\n    spans:\n      \
-               - {{ name: b-1, local: \"{host}:40020\", remote: \"{}:40020\" }}\n\
+               - {{ name: b-1, local: \"{host}:40020\", remote: \"{}:40020\", asks_for_digits: {} }}\n\
          telephones:\n{}{}{}",
         layout.file("recordings").display(),
         layout.gateway_a(),
         layout.gateway_b(),
+        layout.asks_for_digits_b,
         telephone(TELEPHONE_A, "A", "telephone-a.wav"),
         telephone(TELEPHONE_B, "B", "telephone-b.wav"),
         layout.more_telephones,

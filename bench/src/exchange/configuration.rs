@@ -45,6 +45,10 @@ pub struct SpanEntry {
     /// National variant, by its name; EuroISDN without it.
     #[serde(default)]
     pub variant: Option<String>,
+    /// Every called number is taken as the first of its digits, and more are asked for (overlap
+    /// receiving) until it is said that there are none.
+    #[serde(default)]
+    pub asks_for_digits: bool,
 }
 
 impl SpanEntry {

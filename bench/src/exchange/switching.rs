@@ -64,6 +64,9 @@ struct Trunk {
     span: Span,
     interface: PrimaryRate,
     variant: Variant,
+    asks_for_digits: bool,
+    /// Calls that wait for digits.
+    dialling: HashMap<LineCall, Setup>,
 }
 
 /// A call of a telephone over a span.
@@ -161,6 +164,8 @@ impl Exchange {
                     span: span_handle,
                     interface,
                     variant,
+                    asks_for_digits: span.asks_for_digits,
+                    dialling: HashMap::new(),
                 });
             }
         }
@@ -268,7 +273,17 @@ impl Exchange {
     fn indication(&mut self, trunk: usize, line_call: LineCall, indication: Indication) {
         let now = Instant::now();
         if let Indication::Setup(setup) = indication {
-            self.called(trunk, line_call, &setup);
+            let line = &mut self.trunks[trunk];
+            let more = Request::MoreDigits { dial_tone: true };
+            if line.asks_for_digits && line.interface.request(now, line_call, more).is_ok() {
+                line.dialling.insert(line_call, *setup);
+            } else {
+                self.called(trunk, line_call, &setup);
+            }
+            return;
+        }
+        if self.trunks[trunk].dialling.contains_key(&line_call) {
+            self.dialled(trunk, line_call, &indication);
             return;
         }
         let Some(&number) = self.by_line.get(&(trunk, line_call)) else { return };
@@ -291,6 +306,22 @@ impl Exchange {
                 self.request(number, answer);
             }
             Indication::Released { cause, .. } => self.over(number, cause.value),
+            _ => {}
+        }
+    }
+
+    /// Something came for a call of the gateway's that waits for digits.
+    fn dialled(&mut self, trunk: usize, line_call: LineCall, indication: &Indication) {
+        let dialling = &mut self.trunks[trunk].dialling;
+        match indication {
+            Indication::Digits { digits, complete } => {
+                let Some(setup) = dialling.get_mut(&line_call) else { return };
+                setup.called.digits.push_str(digits);
+                if *complete && let Some(setup) = dialling.remove(&line_call) {
+                    self.called(trunk, line_call, &setup);
+                }
+            }
+            Indication::Released { .. } => _ = dialling.remove(&line_call),
             _ => {}
         }
     }
