@@ -5,7 +5,8 @@ use std::time::{Duration, Instant};
 
 use trunkline_isdn::q921::{DataLink, LinkConfiguration, LinkOutput};
 use trunkline_isdn::{
-    CallId, Configuration, Indication, Output, PrimaryRate, Request, Setup, Side, Variant,
+    CallId, Configuration, Indication, Output, PrimaryRate, Request, ServiceState, Setup, Side,
+    Variant,
 };
 
 /// Makes steps of the octets: what the other end sends, what the owner asks, time. In the end,
@@ -22,6 +23,7 @@ pub fn drive(bytes: &[u8]) {
         calls: Vec::new(),
         released: 0,
         begun: 0,
+        line_is_up: true,
     };
     ends.ours.line_up(ends.now);
     ends.peer.establish(ends.now);
@@ -43,7 +45,7 @@ pub fn drive(bytes: &[u8]) {
         }
         ends.carry();
     }
-    ends.ours.line_down(ends.now);
+    ends.set_line(false);
     ends.carry();
     // T309, and T305 and T308 of what it lets go.
     for _ in 0..8 {
@@ -60,6 +62,7 @@ struct Ends {
     calls: Vec<CallId>,
     begun: usize,
     released: usize,
+    line_is_up: bool,
 }
 
 impl Ends {
@@ -70,7 +73,7 @@ impl Ends {
             while let Some(output) = self.ours.poll_output() {
                 quiet = false;
                 match output {
-                    Output::Frame(octets) => self.peer.frame(self.now, &octets),
+                    Output::Frame(octets) if self.line_is_up => self.peer.frame(self.now, &octets),
                     Output::Call { call, indication: Indication::Setup(_) } => {
                         self.calls.push(call);
                         self.begun += 1;
@@ -83,7 +86,9 @@ impl Ends {
             }
             while let Some(output) = self.peer.poll_output() {
                 quiet = false;
-                if let LinkOutput::Frame(octets) = output {
+                if let LinkOutput::Frame(octets) = output
+                    && self.line_is_up
+                {
                     self.ours.frame(self.now, &octets);
                 }
             }
@@ -110,9 +115,19 @@ impl Ends {
                 self.ours.restart(self.now, None);
                 return;
             }
+            11 => {
+                // Calls wait for a line that comes back.
+                self.set_line(!self.line_is_up);
+                return;
+            }
+            12 => {
+                // Not every variant has it.
+                let _ = self.ours.announce_service(self.now, 1, ServiceState::OutOfService);
+                return;
+            }
             channel => {
                 let exclusive = channel & 1 == 0;
-                let setup = Setup { channel: channel as u8 - 10, exclusive, ..Setup::default() };
+                let setup = Setup { channel: channel as u8 - 12, exclusive, ..Setup::default() };
                 if let Ok(call) = self.ours.setup(self.now, &setup) {
                     self.calls.push(call);
                     self.begun += 1;
@@ -123,6 +138,15 @@ impl Ends {
         let Some(call) = self.calls.iter().rev().nth(what >> 4) else { return };
         // It may not fit the call's state.
         let _ = self.ours.request(self.now, *call, request);
+    }
+
+    fn set_line(&mut self, is_up: bool) {
+        self.line_is_up = is_up;
+        if is_up {
+            self.ours.line_up(self.now);
+        } else {
+            self.ours.line_down(self.now);
+        }
     }
 
     fn pass(&mut self, duration: Duration) {

@@ -87,6 +87,12 @@ pub struct Layout {
     pub more_of_gateway_a: String,
     /// Further routes of gateway A: YAML entries.
     pub more_routes_of_gateway_a: String,
+    /// Variant on the line of gateway A, by its name; EuroISDN without it.
+    pub variant_a: Option<&'static str>,
+    /// Further keys of the span of gateway B: YAML lines.
+    pub more_of_span_b: String,
+    /// The exchange asks for further digits on the line of gateway B.
+    pub asks_for_digits_b: bool,
 }
 
 impl Layout {
@@ -102,6 +108,9 @@ impl Layout {
             more_telephones: String::new(),
             more_of_gateway_a: String::new(),
             more_routes_of_gateway_a: String::new(),
+            variant_a: None,
+            more_of_span_b: String::new(),
+            asks_for_digits_b: false,
         }
     }
 
@@ -420,16 +429,18 @@ fn exchange(layout: &Layout) -> String {
             layout.file(speech).display()
         )
     };
+    let variant = layout.variant_a.map(|name| format!(", variant: {name}")).unwrap_or_default();
     format!(
         "http: \"{host}:9200\"\nrecordings: {}\nnetworks:\n  \
            - name: A\n    spans:\n      \
-               - {{ name: a-1, local: \"{host}:40010\", remote: \"{}:40010\" }}\n  \
+               - {{ name: a-1, local: \"{host}:40010\", remote: \"{}:40010\"{variant} }}\n  \
            - name: B\n    spans:\n      \
-               - {{ name: b-1, local: \"{host}:40020\", remote: \"{}:40020\" }}\n\
+               - {{ name: b-1, local: \"{host}:40020\", remote: \"{}:40020\", asks_for_digits: {} }}\n\
          telephones:\n{}{}{}",
         layout.file("recordings").display(),
         layout.gateway_a(),
         layout.gateway_b(),
+        layout.asks_for_digits_b,
         telephone(TELEPHONE_A, "A", "telephone-a.wav"),
         telephone(TELEPHONE_B, "B", "telephone-b.wav"),
         layout.more_telephones,
@@ -444,7 +455,13 @@ fn gateway(
     more_routes: &str,
     more: &str,
 ) -> String {
-    let port = if letter == "a" { 40010 } else { 40020 };
+    let (port, more_of_span) = match letter {
+        "a" => {
+            let variant = |name| format!("    variant: {name}\n");
+            (40010, layout.variant_a.map(variant).unwrap_or_default())
+        }
+        _ => (40020, layout.more_of_span_b.clone()),
+    };
     format!(
         "name: gateway-{letter}\n\
          sip:\n  udp: [\"{host}:5060\"]\n  tcp: [\"{host}:5060\"]\n  trusted: [\"{}\", \"{}\"]\n\
@@ -453,7 +470,7 @@ fn gateway(
          directory:\n  servers: [\"{}\"]\n\
          spans:\n  - name: e1-{letter}\n    line:\n      tdmoe:\n        \
            local: \"{host}:{port}\"\n        remote: \"{}:{port}\"\n        clock: line\n\
-         trunk_groups:\n  - name: network-{letter}\n    spans: [e1-{letter}]\n    hunting: down\n\
+         {more_of_span}trunk_groups:\n  - name: network-{letter}\n    spans: [e1-{letter}]\n    hunting: down\n\
          routes:\n  - prefix: \"{area}\"\n    trunk_groups: [network-{letter}]\n\
          {more_routes}records: {}\n{more}",
         layout.gateway_a(),

@@ -20,9 +20,11 @@ use trunkline_program::{ConfigurationError, Source};
 use trunkline_rtp::codec::Codec;
 use trunkline_sip::{Scheme, Uri};
 
+mod interface;
 mod peer;
 mod srtp;
 
+pub use interface::{DataLinkEntry, FrameFormat, Side, TimerName, TimersS, VariantName};
 pub use peer::{PeerEntry, Terms};
 pub use srtp::{Srtp, SrtpPeer, SrtpPolicy, SuiteName};
 
@@ -287,6 +289,23 @@ pub struct SpanEntry {
     /// Side of the PRI that this gateway takes.
     #[serde(default)]
     pub side: Side,
+    /// National variant of what is spoken on the D channel.
+    #[serde(default)]
+    pub variant: VariantName,
+    /// Frame format; none: the variant's.
+    #[serde(default)]
+    pub frame: Option<FrameFormat>,
+    /// The other end may dial digit by digit (overlap receiving, Q.931 §5.2.4): a number is whole
+    /// with so many digits, or when the other end says so, or when no more come for T302. None:
+    /// every number comes whole.
+    #[serde(default)]
+    pub overlap_receiving_digits: Option<u8>,
+    /// Timers of Q.931 that run otherwise than by the standard, in s.
+    #[serde(default)]
+    pub timers_s: TimersS,
+    /// System parameters of the data link.
+    #[serde(default)]
+    pub data_link: DataLinkEntry,
     /// Core that the span's thread is pinned to.
     #[serde(default)]
     pub core: Option<usize>,
@@ -317,17 +336,6 @@ pub enum Clock {
     Line,
     /// This host's clock.
     Internal,
-}
-
-/// Side of a primary rate interface.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Side {
-    /// User side (TE, CPE).
-    #[default]
-    User,
-    /// Network side (NT).
-    Network,
 }
 
 /// A trunk group.
@@ -635,6 +643,7 @@ fn check_spans(file: &File, source: &Source) -> Result<(), ConfigurationError> {
                 "give each span its own name",
             ));
         }
+        interface::check(place, span, source)?;
         let LineEntry::Tdmoe { local, .. } = &span.line;
         if let Some(other) = locals.insert(local, place) {
             return Err(source.error(

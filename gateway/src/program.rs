@@ -16,7 +16,7 @@ use trunkline_sip::{Endpoint, EndpointConfig, SipError};
 use trunkline_xdp::Mode;
 use trunkline_xdp::network::Network;
 
-use crate::configuration::{BackEnd, Configuration, KernelRelay, Rtp, Xdp};
+use crate::configuration::{BackEnd, Configuration, KernelRelay, Rtp, SpanEntry, Xdp};
 use crate::http;
 use crate::journal::Journal;
 use crate::switch::Switch;
@@ -94,6 +94,7 @@ async fn serve(configuration: Configuration) -> Result<(), GatewayError> {
             ptime_ms: file.rtp.ptime_ms as u16,
             suites: file.srtp.suites.iter().map(|suite| suite.0).collect(),
             cname: file.name.clone(),
+            line_laws: file.spans.iter().map(SpanEntry::law).collect(),
         },
     );
     let (endpoint, mut sip_events) = Endpoint::start(EndpointConfig {

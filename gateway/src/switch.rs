@@ -3,7 +3,7 @@
 //! Every event of a leg becomes a call of [`CallControl`]'s methods, every [`Action`] that comes
 //! out becomes a SIP message, a Q.931 request or a command to the media plane. The subjects are in
 //! files of their own: [`packet_legs`] (SIP), `offers` (what is offered in calls that are up),
-//! [`lines`] (spans), [`voice`] (media), [`records`] (call records), [`congestion`] (calls that find no
+//! [`lines`] (spans), `dialling` (numbers that come digit by digit), [`voice`] (media), [`records`] (call records), [`congestion`] (calls that find no
 //! room).
 
 use std::collections::{BTreeMap, HashMap};
@@ -33,6 +33,7 @@ use crate::voice_quality::VoiceQuality;
 use crate::wall_clock::WallClock;
 
 pub mod congestion;
+mod dialling;
 pub mod lines;
 mod offers;
 pub mod packet_legs;
@@ -41,9 +42,9 @@ mod report;
 pub mod voice;
 
 use congestion::{Change, CongestionWatch, LOOK_EVERY};
+use dialling::Dialling;
 use lines::{
     LineCaller, LineLeg, Lines, calling_number, line_number, release_of_line, request_of_release,
-    speech,
 };
 use packet_legs::{
     PacketLeg, PacketLegs, names_a_number, offer_of, refuses_the_offer, release_of_failure,
@@ -56,6 +57,9 @@ const BEARER_NOT_IMPLEMENTED: u8 = 65;
 
 /// Cause of a call whose media cannot be had (Q.850 41: temporary failure).
 const TEMPORARY_FAILURE: u8 = 41;
+
+/// Cause that answers a DISCONNECT of a caller who has not dialled to the end (Q.850 16).
+const NORMAL_CALL_CLEARING: u8 = 16;
 
 /// Longest time for the last BYE to be answered when the program ends.
 const SHUTDOWN_MAX: Duration = Duration::from_secs(2);
@@ -86,6 +90,7 @@ pub struct Switch {
     journal: Option<Journal>,
     calls: Calls,
     inquiry_results: BTreeMap<&'static str, u64>,
+    dialling: Dialling,
     draining: bool,
     congestion: CongestionWatch,
     /// When the media plane is asked again whether it has room.
@@ -122,6 +127,7 @@ impl Switch {
             journal,
             calls: Calls::default(),
             inquiry_results: BTreeMap::new(),
+            dialling: Dialling::default(),
             draining: false,
             congestion: CongestionWatch::default(),
             look_at: Instant::now(),
@@ -597,6 +603,15 @@ impl Switch {
                 tracing::warn!(span = %self.lines.spans[span].name, "data link down");
                 self.service_changed(span);
             }
+            Output::LinkNotEstablished { refused } => {
+                let problem = if refused {
+                    "the other end refuses the data link (DM): is it blocked there?"
+                } else {
+                    "no data link, nothing comes from the other end: are both the same side, or is \
+                     the D channel elsewhere?"
+                };
+                tracing::warn!(span = %self.lines.spans[span].name, "{problem}");
+            }
             Output::Restarted { channels } => {
                 tracing::info!(span = %self.lines.spans[span].name, ?channels, "restarted");
             }
@@ -619,8 +634,12 @@ impl Switch {
         call: trunkline_isdn::CallId,
         indication: Indication,
     ) {
-        if let Indication::Setup(setup) = &indication {
-            self.called_by_line(now, span, call, setup);
+        if let Indication::Setup(setup) = indication {
+            self.dialled_by_line(now, span, call, *setup);
+            return;
+        }
+        if self.dialling.has(span, call) {
+            self.dialling_goes_on(now, span, call, indication);
             return;
         }
         let Some(leg) = self.lines.leg_of(span, call) else { return };
@@ -628,16 +647,80 @@ impl Switch {
             Indication::Proceeding { in_band: true } | Indication::Progress { in_band: true } => {
                 self.control.leg_progressed(leg);
             }
+            // §5.1.3: the other end awaits digits, and ours was all of the number.
+            Indication::MoreDigits { .. } if self.lines.spans[span].variant.sending_complete => {
+                let request = Request::Digits { digits: String::new(), complete: true };
+                self.ask_line(now, leg, request);
+            }
             Indication::Alerting { in_band } => self.control.leg_alerting(now, leg, in_band),
             Indication::Connect => {
                 self.ladder(leg, 411, "the telephone was answered (CONNECT)");
                 self.control.leg_answered(now, leg);
             }
-            Indication::Disconnect { cause, .. } => {
-                self.control.leg_disconnected(now, leg, release_of_line(cause));
+            Indication::Disconnect { cause, by_us, .. } => {
+                self.control.leg_disconnected(now, leg, release_of_line(cause, by_us));
             }
-            Indication::Released { cause } => {
-                self.line_gone(now, leg, release_of_line(cause));
+            Indication::Released { cause, by_us } => {
+                self.line_gone(now, leg, release_of_line(cause, by_us));
+            }
+            _ => {}
+        }
+    }
+
+    /// SETUP came, with the whole number or the first of its digits.
+    fn dialled_by_line(
+        &mut self,
+        now: Instant,
+        span: SpanIndex,
+        call: trunkline_isdn::CallId,
+        setup: Setup,
+    ) {
+        let line = &mut self.lines.spans[span];
+        let channel = BChannel { span, timeslot: setup.channel };
+        let more = Request::MoreDigits { dial_tone: false };
+        // Whoever will be refused for want of room or of the channel need not dial on.
+        let waits = Dialling::is_to_wait(&setup, line.overlap_receiving_digits)
+            && self.control.congestion().is_none()
+            && self.control.trunks.seize_channel(channel).is_ok();
+        if waits && line.interface.request(now, call, more).is_ok() {
+            self.dialling.begin(span, call, setup);
+            return;
+        }
+        if waits {
+            self.control.trunks.release(channel);
+        }
+        self.called_by_line(now, span, call, &setup);
+    }
+
+    /// Something happened to a call whose number is not whole yet.
+    fn dialling_goes_on(
+        &mut self,
+        now: Instant,
+        span: SpanIndex,
+        call: trunkline_isdn::CallId,
+        indication: Indication,
+    ) {
+        match indication {
+            Indication::Digits { digits, complete } => {
+                let whole_at = self.lines.spans[span].overlap_receiving_digits;
+                let whole = self.dialling.digits(span, call, &digits, complete, whole_at);
+                if let Some(setup) = whole {
+                    // Call control seizes it for the call that it hears of now.
+                    self.control.trunks.release(BChannel { span, timeslot: setup.channel });
+                    self.called_by_line(now, span, call, &setup);
+                }
+            }
+            Indication::Disconnect { .. } => {
+                let request = Request::Disconnect { cause: NORMAL_CALL_CLEARING, in_band: false };
+                let outcome = self.lines.spans[span].interface.request(now, call, request);
+                if let Err(error) = outcome {
+                    tracing::debug!(%error, "the line has gone on already");
+                }
+            }
+            Indication::Released { .. } => {
+                if let Some(channel) = self.dialling.remove(span, call) {
+                    self.control.trunks.release(channel);
+                }
             }
             _ => {}
         }
@@ -785,7 +868,8 @@ impl Switch {
             Some(caller) => (caller.bearer, caller.calling_onward(number.as_ref())),
             None => {
                 let calling = calling.as_ref().zip(number.as_ref());
-                (speech(), calling.map(|(calling, number)| calling_number(calling, number)))
+                let speech = self.lines.spans[channel.span].speech();
+                (speech, calling.map(|(calling, number)| calling_number(calling, number)))
             }
         };
         let text = format!(
@@ -919,7 +1003,11 @@ impl Switch {
     fn join(&mut self, ingress: LegId, egress: LegId) {
         let channel_of = |leg| self.lines.of(leg).map(|line| line.channel);
         let bearers = match (channel_of(ingress), channel_of(egress)) {
-            (Some(own), Some(called)) => self.voice.cross(ingress, own, called),
+            (Some(own), Some(called)) => {
+                let bearer = self.lines.caller(ingress).map(|caller| caller.bearer.transfer);
+                let is_data = bearer == Some(TransferCapability::UnrestrictedDigital);
+                self.voice.cross(ingress, own, called, is_data)
+            }
             (Some(line), None) => self.voice.join(egress, line),
             (None, Some(line)) => self.voice.join(ingress, line),
             // A pair of packet legs is joined already; a leg that could not be dialled is gone.

@@ -345,7 +345,13 @@ impl CallControl {
             return (call, leg);
         }
         let Some(number) = number else {
-            self.clear(now, call, Release::with_cause(cause::UNALLOCATED_NUMBER));
+            // A short code is the exchange's own. What makes no number is not all of one, as when its
+            // caller has stopped dialling (Q.931 §5.2.4).
+            let why = match Dialled::parse(&offer.called.digits, &self.routing.profile) {
+                Ok(_) => cause::UNALLOCATED_NUMBER,
+                Err(_) => cause::INVALID_NUMBER_FORMAT,
+            };
+            self.clear(now, call, Release::with_cause(why));
             return (call, leg);
         };
         self.actions.push_back(Action::Proceed { leg });

@@ -26,8 +26,8 @@ pub use primary_rate::{Configuration, Counters, Output, PrimaryRate, ServiceCodi
 pub use q931::accompanying::Accompanying;
 pub use q931::call::{CallId, Indication, Request, Setup};
 pub use q931::element::{
-    BearerCapability, Cause, Location, Number, NumberType, NumberingPlan, Presentation, Progress,
-    Redirecting, RedirectionReason, Screening, TransferCapability,
+    BearerCapability, Cause, DIGITS_MAX, Location, Number, NumberType, NumberingPlan, Presentation,
+    Progress, Redirecting, RedirectionReason, Screening, TransferCapability,
 };
 pub use variant::Variant;
 

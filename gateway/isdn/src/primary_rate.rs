@@ -57,8 +57,13 @@ pub enum Output {
     },
     /// Calls can be made.
     LinkUp,
-    /// No calls can be made; active ones wait for T309.
+    /// No calls can be made; those that are there wait by T309.
     LinkDown,
+    /// The data link does not come up. It is tried on, and said once.
+    LinkNotEstablished {
+        /// The other end answers, and refuses (DM); else nothing comes from it.
+        refused: bool,
+    },
     /// The other end restarted these channels (every channel where none are listed), or has
     /// acknowledged that we did: they are idle at both ends.
     Restarted {
@@ -312,6 +317,9 @@ impl PrimaryRate {
                     self.outputs.push_back(Output::LinkUp);
                     self.for_each_call(now, |call| call.link_up(now));
                     self.restart_again(now);
+                }
+                LinkOutput::NotEstablished { refused } => {
+                    self.outputs.push_back(Output::LinkNotEstablished { refused });
                 }
                 LinkOutput::Released => {
                     self.outputs.push_back(Output::LinkDown);

@@ -132,6 +132,21 @@ impl Variant {
         Self::ALL.into_iter().find(|variant| variant.name == name)
     }
 
+    /// The same on an E1: 30 B channels, the D channel on timeslot 16.
+    pub const fn on_e1(self) -> Self {
+        Self { b_channels: E1_B_CHANNELS, d_channel: 16, ..self }
+    }
+
+    /// The same on a T1 or J1: 23 B channels, the D channel on timeslot 24.
+    pub const fn on_t1(self) -> Self {
+        Self { b_channels: T1_B_CHANNELS, d_channel: 24, ..self }
+    }
+
+    /// Speech on its B channels is µ-law, else A-law.
+    pub fn is_mu_law(&self) -> bool {
+        self.user_layer_1 == 2
+    }
+
     /// How long its timers run on this side.
     pub fn timers(&self, side: Side) -> Timers {
         Timers::new(side)

@@ -99,6 +99,11 @@ pub fn cross(a: Law, b: Law) -> (CrossEnd, CrossEnd, CrossBoard) {
 }
 
 impl CrossEnd {
+    /// The law of its own line's octets.
+    pub fn law(&self) -> Law {
+        self.law
+    }
+
     /// Takes a block of octets from the line and gives one as long to the line, both in its law.
     pub fn exchange(&mut self, from_line: &[u8], to_line: &mut [u8]) {
         for block in from_line.chunks(BLOCK_MAX) {

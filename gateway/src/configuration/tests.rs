@@ -194,3 +194,58 @@ fn srtp_that_cannot_be_agreed_on_is_refused() {
     assert_refused(peers, "srtp.peers.1.host", "one policy");
     assert_refused("srtp: { policy: sometimes }\n", "sometimes", "prefer");
 }
+
+fn span(more: &str) -> String {
+    let line = "line: { tdmoe: { local: \"127.0.0.1:40010\", remote: \"127.0.0.2:40010\" } }";
+    LEAST.replace("spans: []", &format!("spans:\n- {{ name: a, {line}{more} }}"))
+}
+
+#[test]
+fn a_span_speaks_the_variant_that_it_is_given_with_the_timers_that_it_is_given() {
+    let text = ", variant: ins_1500, timers_s: { t303: 5, t309: 6 }, data_link: { n200: 4 }";
+    let first = read(&span(text)).unwrap();
+    let interface = first.file.spans[0].interface();
+    assert_eq!((interface.variant.name, interface.variant.b_channels.len()), ("ins_1500", 23));
+    assert_eq!(first.file.spans[0].law(), trunkline_dsp::g711::Law::Mu);
+    assert_eq!(
+        (interface.timers.t303, interface.timers.t309, interface.timers.t308),
+        (Duration::from_secs(5), Duration::from_secs(6), Duration::from_secs(4))
+    );
+    assert_eq!((interface.link.n200, interface.link.k), (4, 7));
+    // What is printed by `check` means the same.
+    assert_eq!(read(&first.to_yaml()).unwrap().file.spans[0].interface().timers, interface.timers);
+}
+
+#[test]
+fn a_variant_is_spoken_in_another_frame_format_where_that_is_asked_for() {
+    for (text, d_channel) in [
+        ("", 16),
+        (", variant: ni_2", 24),
+        (", variant: qsig, frame: t1", 24),
+        (", variant: ni_2, frame: e1", 16),
+        (", variant: ins_1500, frame: j1", 24),
+    ] {
+        let variant = read(&span(text)).unwrap().file.spans[0].interface().variant;
+        assert_eq!(variant.d_channel, d_channel, "{text}");
+        assert!(!variant.b_channels.contains(&d_channel), "{text}");
+    }
+}
+
+#[test]
+fn an_interface_that_cannot_be_is_refused() {
+    for (text, key, remedy) in [
+        (", variant: ni_3", "ni_3", "euro_isdn"),
+        (", frame: e3", "frame", "e1"),
+        (", timers_s: { t999: 4 }", "t999", "t303"),
+        (", timers_s: { t303: 0 }", "spans.0.timers_s.t303", "from 1"),
+        (", timers_s: { t301: 100000 }", "spans.0.timers_s.t301", "to 3600"),
+        (", data_link: { k: 0 }", "spans.0.data_link.k", "to 127"),
+        (", data_link: { t203_ms: 900 }", "spans.0.data_link.t203_ms", "from 1001"),
+        (", data_link: { n201_octets: 300 }", "spans.0.data_link.n201_octets", "to 260"),
+        (", overlap_receiving_digits: 0", "spans.0.overlap_receiving_digits", "from 1"),
+        (", variant: ni_2, overlap_receiving_digits: 10", "overlap_receiving_digits", "leave"),
+    ] {
+        let error = read(&span(text)).expect_err(text);
+        assert!(error.contains(key) && error.contains(remedy), "{text}: {error}");
+    }
+}

@@ -17,7 +17,7 @@ use trunkline_tdm::{
     AlarmState, Clock, Span, SpanConfig, SpanEvent, TdmError, TdmoeConfig, TdmoeLine,
 };
 
-use crate::configuration::{self, LineEntry, Side, SpanEntry};
+use crate::configuration::{self, LineEntry, SpanEntry};
 
 /// A span with its interface.
 #[derive(Debug)]
@@ -28,6 +28,10 @@ pub struct LineSpan {
     pub span: Span,
     /// What is spoken on its D channel.
     pub interface: PrimaryRate,
+    /// National variant of that.
+    pub variant: Variant,
+    /// A number that comes digit by digit is whole with so many; none: numbers come whole.
+    pub overlap_receiving_digits: Option<u8>,
     /// Alarms; a span starts in RED.
     pub alarms: AlarmState,
 }
@@ -36,6 +40,21 @@ impl LineSpan {
     /// New calls may use it: no alarm, data link up.
     pub fn in_service(&self) -> bool {
         self.alarms.is_clear() && self.interface.is_up()
+    }
+
+    /// What a call of ours carries.
+    pub fn speech(&self) -> BearerCapability {
+        BearerCapability {
+            transfer: TransferCapability::Speech,
+            user_layer_1: Some(self.variant.user_layer_1),
+        }
+    }
+
+    /// What a call that came from another line carries on this one: speech has this line's law, data
+    /// has none.
+    fn bearer_onward(&self, bearer: BearerCapability) -> BearerCapability {
+        let user_layer_1 = bearer.user_layer_1.map(|_| self.variant.user_layer_1);
+        BearerCapability { user_layer_1, ..bearer }
     }
 }
 
@@ -105,9 +124,17 @@ impl Lines {
                 configuration::Clock::Line => Clock::Line,
                 configuration::Clock::Internal => Clock::Internal,
             };
-            let line = TdmoeLine::open(TdmoeConfig::e1(local, remote, clock)).map_err(failed)?;
+            let interface = entry.interface();
+            let variant = interface.variant;
+            let mut line = TdmoeConfig::e1(local, remote, clock);
+            if variant.d_channel == 24 {
+                line.timeslots = 24;
+            }
+            let line = TdmoeLine::open(line).map_err(failed)?;
             let mut config = SpanConfig::e1(entry.name.clone(), index as u16);
             config.core = entry.core;
+            config.d_channel = Some(variant.d_channel);
+            config.idle = entry.law().idle();
             let (span, mut span_events) = Span::start(config, Box::new(line)).map_err(failed)?;
             let events = events.clone();
             tokio::spawn(async move {
@@ -117,15 +144,13 @@ impl Lines {
                     }
                 }
             });
-            let side = match entry.side {
-                Side::User => isdn::Side::User,
-                Side::Network => isdn::Side::Network,
-            };
-            let interface = PrimaryRate::new(isdn::Configuration::new(side, Variant::EURO_ISDN));
+            let interface = PrimaryRate::new(interface);
             lines.spans.push(LineSpan {
                 name: entry.name.clone(),
                 span,
                 interface,
+                variant,
+                overlap_receiving_digits: entry.overlap_receiving_digits,
                 alarms: AlarmState { red: true, ..AlarmState::default() },
             });
         }
@@ -134,7 +159,7 @@ impl Lines {
 
     /// B channels of every span.
     pub fn b_channels(&self) -> impl Iterator<Item = &'static [u8]> {
-        self.spans.iter().map(|_| Variant::EURO_ISDN.b_channels)
+        self.spans.iter().map(|span| span.variant.b_channels)
     }
 
     /// The line leg of a leg of call control.
@@ -193,6 +218,7 @@ impl Lines {
         called: &LineNumber,
         calling: Option<Number>,
     ) -> Result<(), IsdnError> {
+        let bearer = self.spans[channel.span].bearer_onward(bearer);
         let setup = Setup {
             channel: channel.timeslot,
             exclusive: true,
@@ -276,16 +302,11 @@ fn number_type(number_type: NumberType) -> isdn::NumberType {
     }
 }
 
-/// What a call of ours carries.
-pub fn speech() -> BearerCapability {
-    BearerCapability {
-        transfer: TransferCapability::Speech,
-        user_layer_1: Some(Variant::EURO_ISDN.user_layer_1),
+/// What a cause from the line means to call control; `by_us`: a timer here or the like gave it.
+pub fn release_of_line(cause: Cause, by_us: bool) -> Release {
+    if by_us {
+        return Release::by_gateway(cause.value);
     }
-}
-
-/// What a cause from the line means to call control.
-pub fn release_of_line(cause: Cause) -> Release {
     // Q.850 §2.2.3.
     let location = match cause.location {
         Location::User => call::Location::USER,
@@ -331,14 +352,25 @@ pub fn counters(span: &LineSpan) -> BTreeMap<&'static str, u64> {
         ("q921_frames_repeated", interface.link.frames_repeated),
         ("q921_recoveries", interface.link.recoveries),
         ("q921_established", interface.link.established),
+        ("q921_establishments_failed", interface.link.establishments_failed),
+        ("q921_t200_expired", interface.link.t200_expired),
+        ("q921_rejects", interface.link.rejects),
+        ("q921_errors", interface.link.errors),
         ("q931_messages_received", interface.messages_received),
         ("q931_messages_sent", interface.messages_sent),
         ("q931_messages_refused", interface.messages_refused),
+        ("q931_setups_refused", interface.setups_refused),
+        ("q931_collisions", interface.collisions),
+        ("q931_statuses_received", interface.statuses_received),
+        ("q931_statuses_sent", interface.statuses_sent),
+        ("q931_restarts_failed", interface.restarts_failed),
     ])
 }
 
 #[cfg(test)]
 mod tests {
+    use trunkline_call::record::ReleasedBy;
+
     use super::*;
 
     #[test]
@@ -351,12 +383,17 @@ mod tests {
             Location::Other(5),
         ] {
             let cause = Cause { value: 34, location };
-            let passed_on = request_of_release(&release_of_line(cause));
+            let passed_on = request_of_release(&release_of_line(cause, false));
             assert_eq!(passed_on, Request::PassOn { cause });
         }
-        // What was decided on here has the location of our own side.
-        let own = request_of_release(&Release::by_gateway(34));
-        assert_eq!(own, Request::Disconnect { cause: 34, in_band: false });
+        // What was decided on here has the location of our own side, and the record says so.
+        let own = Cause { value: 102, location: Location::User };
+        let release = release_of_line(own, true);
+        assert_eq!((release.by, release.is_from_user()), (ReleasedBy::Gateway, false));
+        assert_eq!(
+            request_of_release(&release),
+            Request::Disconnect { cause: 102, in_band: false }
+        );
     }
 
     #[test]
@@ -366,7 +403,8 @@ mod tests {
             screening: Screening::Network,
             ..Number::new(isdn::NumberType::Unknown, "0469595678")
         };
-        let caller = LineCaller { bearer: speech(), calling: Some(came.clone()) };
+        let caller =
+            LineCaller { bearer: BearerCapability::default(), calling: Some(came.clone()) };
         let national =
             LineNumber { number_type: NumberType::National, digits: "469595678".to_owned() };
         let onward = caller.calling_onward(Some(&national)).expect("a number");

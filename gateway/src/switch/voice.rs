@@ -65,7 +65,12 @@ pub struct OnTimeslot {
     /// The packet leg that it belongs to; in a call from line to line the leg that called.
     pub leg: LegId,
     end: End,
+    /// Law of the line, where that of the end is another one.
+    line_law: Option<Law>,
 }
+
+/// A span's blocks have so many samples at most.
+const BLOCK_SAMPLES_MAX: usize = 160;
 
 #[derive(Debug)]
 enum End {
@@ -77,11 +82,38 @@ enum End {
     Called(Box<CrossEnd>),
 }
 
+impl End {
+    fn law(&self) -> Law {
+        match self {
+            Self::Packet(end) => end.law(),
+            Self::Calling(end) | Self::Called(end) => end.law(),
+        }
+    }
+
+    fn exchange(&mut self, from_line: &[u8], to_line: &mut [u8]) {
+        match self {
+            Self::Packet(end) => end.exchange(from_line, to_line),
+            Self::Calling(end) | Self::Called(end) => end.exchange(from_line, to_line),
+        }
+    }
+}
+
 impl Bearer for OnTimeslot {
     fn exchange(&mut self, from_line: &[u8], to_line: &mut [u8]) {
-        match &mut self.end {
-            End::Packet(end) => end.exchange(from_line, to_line),
-            End::Calling(end) | End::Called(end) => end.exchange(from_line, to_line),
+        let Some(line_law) = self.line_law else {
+            self.end.exchange(from_line, to_line);
+            return;
+        };
+        let law = self.end.law();
+        let mut octets = [0; BLOCK_SAMPLES_MAX];
+        for (from_line, to_line) in
+            from_line.chunks(BLOCK_SAMPLES_MAX).zip(to_line.chunks_mut(BLOCK_SAMPLES_MAX))
+        {
+            let octets = &mut octets[..from_line.len()];
+            octets.copy_from_slice(from_line);
+            line_law.convert_block(octets, law);
+            self.end.exchange(octets, to_line);
+            law.convert_block(to_line, line_law);
         }
     }
 }
@@ -120,6 +152,25 @@ pub struct VoiceSettings {
     pub suites: Vec<Suite>,
     /// Canonical name in RTCP.
     pub cname: String,
+    /// Law of the speech on each span.
+    pub line_laws: Vec<Law>,
+}
+
+impl VoiceSettings {
+    fn law_of(&self, channel: BChannel) -> Law {
+        self.line_laws.get(channel.span).copied().unwrap_or(Law::A)
+    }
+
+    /// The law of timeslots' ends, which are made before a channel is chosen: that of all spans.
+    /// Where they differ, some have to turn one into the other.
+    fn law(&self) -> Law {
+        let is_mu = |law: &Law| *law == Law::Mu;
+        if !self.line_laws.is_empty() && self.line_laws.iter().all(is_mu) {
+            Law::Mu
+        } else {
+            Law::A
+        }
+    }
 }
 
 /// The media of all packet legs.
@@ -270,7 +321,9 @@ impl Voice {
     pub fn join(&mut self, leg: LegId, channel: BChannel) -> Vec<(BChannel, OnTimeslot)> {
         let Some(voice) = self.legs.get_mut(&leg) else { return Vec::new() };
         match voice.end.take() {
-            Some(end) => vec![(channel, OnTimeslot { leg, end: End::Packet(Box::new(end)) })],
+            Some(end) => {
+                vec![(channel, self.on(channel, leg, End::Packet(Box::new(end)), false))]
+            }
             None => {
                 self.waiting.insert(leg, channel);
                 Vec::new()
@@ -283,7 +336,8 @@ impl Voice {
         if !matches!(bearer.end, End::Calling(_))
             && let Some(channel) = self.waiting.remove(&bearer.leg)
         {
-            return Some((channel, bearer));
+            let is_data = self.is_data(bearer.leg);
+            return Some((channel, self.on(channel, bearer.leg, bearer.end, is_data)));
         }
         // What still lives may be joined to another channel later.
         match bearer.end {
@@ -363,11 +417,18 @@ impl Voice {
             remote: agreed.remote,
             sending: agreed.sending,
             receiving: agreed.receiving,
-            line_law: Law::A,
+            line_law: self.settings.law(),
             detect_digits: true,
             cname: self.settings.cname.clone(),
             protection: agreed.protection,
         }
+    }
+
+    /// A bearer for a B channel: speech is turned into the line's law, data is not touched.
+    fn on(&self, channel: BChannel, leg: LegId, end: End, is_data: bool) -> OnTimeslot {
+        let line_law = self.settings.law_of(channel);
+        let is_other = !is_data && line_law != end.law();
+        OnTimeslot { leg, end, line_law: is_other.then_some(line_law) }
     }
 
     /// What we say of a new leg, at a port that is still to be found.

@@ -151,6 +151,12 @@ fn numbers_without_a_way_are_told_apart() {
         let (_, leg) = control.offered_by_packet(now, packet_offer(called));
         assert_eq!(release_of(&actions(&mut control), leg), Some(cause), "{called}");
     }
+    // A telephone that has stopped dialling, and one that wants the exchange's own service.
+    for (called, cause) in [("03", 28), ("", 28), ("3333", 28), ("110", 1)] {
+        let (_, leg) = control.offered_by_line(now, line_offer(1, called));
+        assert_eq!(release_of(&actions(&mut control), leg), Some(cause), "{called}");
+        control.leg_released(now, leg, Release::with_cause(cause));
+    }
 }
 
 #[test]

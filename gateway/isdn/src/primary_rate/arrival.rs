@@ -6,10 +6,11 @@ use super::PrimaryRate;
 use crate::Side;
 use crate::q931::accompanying::Accompanying;
 use crate::q931::call::{Call, Fault, Setup, fault_in};
-use crate::q931::element::{Channels, Element, Number};
+use crate::q931::element::{Channels, Element, Number, id};
 use crate::q931::message::{CallReference, Message, MessageType};
 
-/// Why a call gets no channel, as its cause.
+/// Why a call is refused at once, as its cause.
+const INVALID_NUMBER: u8 = 28;
 const NO_CHANNEL: u8 = 34;
 const CHANNEL_BUSY: u8 = 44;
 const NO_SUCH_CHANNEL: u8 = 82;
@@ -20,6 +21,11 @@ impl PrimaryRate {
         if let Some(Fault { cause, identifiers }) = fault_in(message, self.configuration.side) {
             // §5.8.6.1, §5.8.6.2.
             self.refuse(now, key, cause, identifiers);
+            return;
+        }
+        if message.elements.contains(&Element::Invalid(id::CALLED_PARTY_NUMBER)) {
+            // Without it, it would be a call that is yet to be dialled.
+            self.refuse(now, key, INVALID_NUMBER, Vec::new());
             return;
         }
         let (channel, exclusive) = match self.channel_for(now, message) {

@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use super::{Output, PrimaryRate};
-use crate::q931::call::{Call, fault_in};
+use crate::q931::call::fault_in;
 use crate::q931::element::{ChannelIdentification, Channels, Element, RestartClass};
 use crate::q931::message::{CallReference, Message, MessageType};
 
@@ -25,7 +25,7 @@ impl PrimaryRate {
     /// Restarts a B channel, or all (§5.5.1): calls on it are over at once, and both ends take it
     /// as idle when [`Output::Restarted`] says so. One restart is under way at a time, others wait.
     pub fn restart(&mut self, now: Instant, channel: Option<u8>) {
-        self.clear_restarted(now, channel.map(|channel| vec![channel]).as_deref());
+        self.clear_restarted(now, channel.map(|channel| vec![channel]).as_deref(), true);
         if !self.restarting.iter().any(|waiting| waiting.channel == channel) {
             self.restarting.push_back(Restarting { channel, sent: 0, expires_at: None });
         }
@@ -112,7 +112,7 @@ impl PrimaryRate {
     /// §5.5.2: the other end restarts. Nothing here has to be waited for (T317): the calls are over
     /// with this message.
     fn restarted(&mut self, now: Instant, message: &Message, channels: Option<Vec<u8>>) {
-        self.clear_restarted(now, channels.as_deref());
+        self.clear_restarted(now, channels.as_deref(), false);
         // What was restarted is said back.
         let elements = message
             .elements
@@ -149,7 +149,7 @@ impl PrimaryRate {
         self.send(now, message.reference, MessageType::Status, elements);
     }
 
-    fn clear_restarted(&mut self, now: Instant, channels: Option<&[u8]>) {
+    fn clear_restarted(&mut self, now: Instant, channels: Option<&[u8]>, by_us: bool) {
         let keys: Vec<CallReference> = self
             .calls
             .iter()
@@ -157,7 +157,7 @@ impl PrimaryRate {
             .map(|(key, _)| *key)
             .collect();
         for key in keys {
-            let step = self.calls.get_mut(&key).map(Call::restarted);
+            let step = self.calls.get_mut(&key).map(|call| call.restarted(by_us));
             self.carry_out(now, key, step.unwrap_or_default());
         }
     }

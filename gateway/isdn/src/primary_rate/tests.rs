@@ -13,6 +13,7 @@ use crate::q931::element::{
 mod channels;
 mod overlap;
 mod recovery;
+mod timers;
 mod variants;
 
 struct Interface {
@@ -197,7 +198,7 @@ fn a_busy_user_is_refused_at_once() {
     interface.ask_network(theirs, disconnect(17));
     assert!(matches!(
         interface.seen_by_user()[..],
-        [Indication::Released { cause: Cause { value: 17, .. } }]
+        [Indication::Released { cause: Cause { value: 17, .. }, .. }]
     ));
     assert_eq!((interface.user.calls(), interface.network.calls()), (0, 0));
 }
@@ -210,14 +211,20 @@ fn a_cause_that_is_passed_on_keeps_its_location() {
     interface.ask_network(theirs, Request::Alerting { in_band: false });
     interface.seen_by_user();
     interface.ask_network(theirs, Request::PassOn { cause });
-    assert_eq!(interface.seen_by_user(), [Indication::Disconnect { cause, in_band: false }]);
+    assert_eq!(
+        interface.seen_by_user(),
+        [Indication::Disconnect { cause, in_band: false, by_us: false }]
+    );
     interface.ask_user(call, disconnect(21));
     interface.seen_by_user();
     // Of its own the network gives another one.
     let (_, theirs) = interface.call_from_user();
     interface.ask_network(theirs, disconnect(21));
     let seen = interface.seen_by_user();
-    assert!(matches!(seen[..], [Indication::Released { cause: own }] if own != cause), "{seen:?}");
+    assert!(
+        matches!(seen[..], [Indication::Released { cause: own, .. }] if own != cause),
+        "{seen:?}"
+    );
 }
 
 #[test]
@@ -242,7 +249,7 @@ fn t303_repeats_setup_once_and_gives_up() {
     interface.pass(Duration::from_secs(2));
     assert!(matches!(
         interface.seen_by_user()[..],
-        [Indication::Released { cause: Cause { value: 102, .. } }]
+        [Indication::Released { cause: Cause { value: 102, .. }, by_us: true }]
     ));
     assert_eq!(interface.network.calls(), 0, "the other side was told");
 }
@@ -272,7 +279,10 @@ fn t310_and_t301_end_calls_that_lead_nowhere() {
     interface.seen_by_user();
     interface.pass(Duration::from_secs(41));
     let seen = interface.seen_by_user();
-    assert!(matches!(seen[0], Indication::Disconnect { cause: Cause { value: 102, .. }, .. }));
+    assert!(matches!(
+        seen[0],
+        Indication::Disconnect { cause: Cause { value: 102, .. }, by_us: true, .. }
+    ));
     interface.ask_network(theirs, disconnect(102));
     assert_eq!(interface.user.channel(call), None);
 
@@ -310,14 +320,17 @@ fn a_lost_line_ends_calls_by_t309_and_the_link_comes_back() {
     interface.cut = true;
     interface.user.line_down(interface.now);
     interface.run();
+    assert_eq!(interface.seen_by_user(), [], "calls wait, those in set-up too");
+    // The SETUP that nobody has answered is repeated in vain.
+    interface.pass(Duration::from_secs(9));
     assert!(matches!(
         interface.seen_by_user()[..],
-        [Indication::Released { cause: Cause { value: 27, .. } }]
+        [Indication::Released { cause: Cause { value: 102, .. }, by_us: true }]
     ));
-    interface.pass(Duration::from_secs(91));
+    interface.pass(Duration::from_secs(82));
     assert!(matches!(
         interface.seen_by_user()[..],
-        [Indication::Released { cause: Cause { value: 27, .. } }]
+        [Indication::Released { cause: Cause { value: 27, .. }, .. }]
     ));
     interface.cut = false;
     interface.user.line_up(interface.now);
@@ -341,7 +354,7 @@ fn a_dead_d_channel_on_a_clean_line_ends_calls_by_t309_once() {
     interface.pass(Duration::from_secs(150));
     assert!(matches!(
         interface.seen_by_user()[..],
-        [Indication::Released { cause: Cause { value: 27, .. } }]
+        [Indication::Released { cause: Cause { value: 27, .. }, .. }]
     ));
     assert_eq!((interface.user.calls(), interface.network.calls()), (0, 0));
 }
@@ -450,8 +463,13 @@ impl Ledger {
     }
 }
 
+/// How many sequences are tried: few in every test, more when the environment says so.
+fn sequences() -> u32 {
+    std::env::var("SEQUENCES").ok().and_then(|text| text.parse().ok()).unwrap_or(128)
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 128, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: sequences(), ..ProptestConfig::default() })]
 
     /// Requests and lost frames in any order; when everybody hangs up and time passes nothing is
     /// left, and every call was released exactly once.

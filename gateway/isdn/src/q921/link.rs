@@ -24,6 +24,8 @@ pub struct DataLink {
     wanted: bool,
     /// The owner was told last that it is up.
     told_established: bool,
+    /// The owner was told that the link is down, or cannot be brought up.
+    told_down: bool,
     /// V(S), V(A), V(R) of Q.921 §3.5.2.
     vs: u8,
     va: u8,
@@ -51,6 +53,7 @@ impl DataLink {
             state: LinkState::TeiAssigned4,
             wanted: false,
             told_established: false,
+            told_down: false,
             vs: 0,
             va: 0,
             vr: 0,
@@ -112,6 +115,7 @@ impl DataLink {
     pub fn line_lost(&mut self) {
         self.wanted = false;
         self.go_down();
+        self.told_down = false;
     }
 
     /// Sends a message. Without a link it is lost, as a call's messages then are.
@@ -246,8 +250,7 @@ impl DataLink {
             }
             (AwaitingEstablishment5, Control::DisconnectedMode) if poll => {
                 // §5.5.1.3: the peer refuses.
-                self.go_down();
-                self.retry_later(now);
+                self.not_established(now, true);
             }
             (TeiAssigned4, Control::DisconnectedMode) if !poll && self.wanted => {
                 // §5.5.1.1: the peer asks to be established.
@@ -422,8 +425,12 @@ impl DataLink {
             LinkState::AwaitingEstablishment5 | LinkState::AwaitingRelease6 => {
                 if self.retransmissions >= self.configuration.n200 {
                     self.counters.errors += 1;
-                    self.go_down();
-                    self.retry_later(now);
+                    if self.state == LinkState::AwaitingEstablishment5 {
+                        self.not_established(now, false);
+                    } else {
+                        self.go_down();
+                        self.retry_later(now);
+                    }
                     return;
                 }
                 self.retransmissions += 1;
@@ -493,6 +500,7 @@ impl DataLink {
         self.state = LinkState::MultipleFrameEstablished7;
         self.counters.established += 1;
         self.told_established = true;
+        self.told_down = false;
         self.outputs.push_back(LinkOutput::Established);
     }
 
@@ -504,8 +512,18 @@ impl DataLink {
         self.state = LinkState::TeiAssigned4;
         // An attempt that failed is no second release: layer 3 would start T309 anew each time.
         if std::mem::take(&mut self.told_established) {
+            self.told_down = true;
             self.outputs.push_back(LinkOutput::Released);
         }
+    }
+
+    fn not_established(&mut self, now: Instant, refused: bool) {
+        self.counters.establishments_failed += 1;
+        self.go_down();
+        if !std::mem::replace(&mut self.told_down, true) {
+            self.outputs.push_back(LinkOutput::NotEstablished { refused });
+        }
+        self.retry_later(now);
     }
 
     fn retry_later(&mut self, now: Instant) {

@@ -251,7 +251,7 @@ impl Call {
                 // Towards the network it is recovery on timer expiry; from the network's view the
                 // user does not respond (§5.2.5.4).
                 let value = if self.rules.side == Side::Network { 18 } else { 102 };
-                self.gone(&mut step, self.rules.cause(value));
+                self.end(&mut step, self.rules.cause(value));
             }
             Timer::T302 => {
                 // §5.1.3, §5.2.4: no more digits come; whether they suffice is the owner's to say.
@@ -274,8 +274,8 @@ impl Call {
                 step.send(MessageType::Release, vec![element]);
                 self.start(now, Timer::T308);
             }
-            Timer::T308 => self.gone(&mut step, self.cause),
-            Timer::T309 => self.gone(&mut step, self.rules.cause(27)),
+            Timer::T308 => self.end(&mut step, self.cause),
+            Timer::T309 => self.end(&mut step, self.rules.cause(27)),
             Timer::T322 => self.enquiry_unanswered(now, &mut step),
             // Of the interface, not of a call.
             Timer::T316 => {}
@@ -283,11 +283,16 @@ impl Call {
         self.own(step)
     }
 
-    /// The channel was restarted (§5.5): the call is gone without a message.
-    pub fn restarted(&mut self) -> Step {
+    /// The channel was restarted by the other end, or here (§5.5): the call is gone without a
+    /// message.
+    pub fn restarted(&mut self, by_us: bool) -> Step {
         let mut step = Step::default();
-        let location = self.rules.variant.location(self.rules.side.other());
-        self.gone(&mut step, Cause { value: 41, location });
+        if by_us {
+            self.end(&mut step, self.rules.cause(41));
+        } else {
+            let location = self.rules.variant.location(self.rules.side.other());
+            self.gone(&mut step, Cause { value: 41, location });
+        }
         self.own(step)
     }
 

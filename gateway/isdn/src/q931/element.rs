@@ -10,7 +10,8 @@ pub use bearer::{BearerCapability, TransferCapability};
 pub use cause::{Cause, Location};
 pub use channel::{ChannelIdentification, Channels};
 pub use number::{
-    Number, NumberType, NumberingPlan, Presentation, Redirecting, RedirectionReason, Screening,
+    DIGITS_MAX, Number, NumberType, NumberingPlan, Presentation, Redirecting, RedirectionReason,
+    Screening,
 };
 pub use progress::Progress;
 
@@ -269,6 +270,14 @@ mod tests {
         let written = octets(&Element::CallingPartyNumber(number.clone()));
         assert_eq!(written[2..4], [0x21, 0xa3]);
         assert_eq!(Element::decode(0x6c, &written[2..]), Element::CallingPartyNumber(number));
+    }
+
+    #[test]
+    fn a_number_too_long_to_be_one_makes_no_sense() {
+        let longest = [&[0x81][..], &[b'1'; DIGITS_MAX]].concat();
+        assert!(matches!(Element::decode(0x70, &longest), Element::CalledPartyNumber(_)));
+        let longer = [&longest[..], b"1"].concat();
+        assert_eq!(Element::decode(0x70, &longer), Element::Invalid(0x70));
     }
 
     proptest! {

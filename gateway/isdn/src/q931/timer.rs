@@ -23,7 +23,7 @@ pub enum Timer {
     T306,
     /// T308: RELEASE was sent.
     T308,
-    /// T309: the data link is down under an active call.
+    /// T309: the data link is down under a call.
     T309,
     /// T310: CALL PROCEEDING was received.
     T310,
@@ -36,6 +36,28 @@ pub enum Timer {
 }
 
 impl Timer {
+    /// All of them.
+    pub const ALL: [Self; 12] = [
+        Self::T301,
+        Self::T302,
+        Self::T303,
+        Self::T304,
+        Self::T305,
+        Self::T306,
+        Self::T308,
+        Self::T309,
+        Self::T310,
+        Self::T313,
+        Self::T316,
+        Self::T322,
+    ];
+
+    /// The timer of a name, as a configuration gives it: `t303`.
+    pub fn by_name(name: &str) -> Option<Self> {
+        let number = name.strip_prefix('t')?.parse().ok()?;
+        Self::ALL.into_iter().find(|timer| timer.number() == number)
+    }
+
     /// Its number.
     pub fn number(self) -> u16 {
         match self {
@@ -98,6 +120,24 @@ impl Timers {
         }
     }
 
+    /// Lets a timer run as long as this.
+    pub fn set(&mut self, timer: Timer, duration: Duration) {
+        *match timer {
+            Timer::T301 => &mut self.t301,
+            Timer::T302 => &mut self.t302,
+            Timer::T303 => &mut self.t303,
+            Timer::T304 => &mut self.t304,
+            Timer::T305 => &mut self.t305,
+            Timer::T306 => &mut self.t306,
+            Timer::T308 => &mut self.t308,
+            Timer::T309 => &mut self.t309,
+            Timer::T310 => &mut self.t310,
+            Timer::T313 => &mut self.t313,
+            Timer::T316 => &mut self.t316,
+            Timer::T322 => &mut self.t322,
+        } = duration;
+    }
+
     /// How long a timer runs.
     pub fn duration(&self, timer: Timer) -> Duration {
         match timer {
@@ -129,7 +169,8 @@ impl Running {
     pub(crate) fn start(&mut self, now: Instant, timer: Timer, timers: &Timers) {
         let at = now + timers.duration(timer);
         match timer {
-            Timer::T309 => self.link = Some(at),
+            // §5.8.9: one that runs is not started anew.
+            Timer::T309 => self.link = Some(self.link.unwrap_or(at)),
             Timer::T322 => self.enquiry = Some(at),
             _ => self.state = Some((timer, at)),
         }
@@ -146,6 +187,11 @@ impl Running {
 
     pub(crate) fn stop_t322(&mut self) {
         self.enquiry = None;
+    }
+
+    /// T309 runs: there is no data link.
+    pub(crate) fn is_without_link(&self) -> bool {
+        self.link.is_some()
     }
 
     pub(crate) fn is_enquiring(&self) -> bool {

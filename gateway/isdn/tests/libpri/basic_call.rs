@@ -78,7 +78,7 @@ pub fn cause_of_ours(line: &mut Line, call: CallId) -> Cause {
                 first = Some(cause);
                 line.ask(call, disconnect(cause.value));
             }
-            (cleared, Indication::Released { cause }) if cleared == call => {
+            (cleared, Indication::Released { cause, .. }) if cleared == call => {
                 return first.unwrap_or(cause);
             }
             (_, Indication::ConnectAcknowledged) => {}

@@ -73,7 +73,7 @@ fn a_users_call_gives_way_to_the_networks_on_the_same_channel() {
         let ours = line.setup(&setup(5));
         let (lost, indication) = line.indication();
         assert_eq!(lost, ours);
-        assert!(matches!(indication, Indication::Released { cause } if cause.value == 44));
+        assert!(matches!(indication, Indication::Released { cause, .. } if cause.value == 44));
         let theirs = arrival(line, 5);
         line.ask(theirs, Request::Connect);
         assert_eq!(line.indication(), (theirs, Indication::ConnectAcknowledged));

@@ -25,6 +25,7 @@ fn voice() -> Voice {
         ptime_ms: 20,
         suites: Suite::ALL.to_vec(),
         cname: "gateway".to_owned(),
+        line_laws: vec![Law::A, Law::Mu],
     };
     Voice::new(media.expect("the media plane starts"), settings)
 }
@@ -234,4 +235,42 @@ fn who_refuses_after_early_media_is_not_spoken_to_while_the_next_is_called() {
     voice.answered(LegId(3), &answered, None).expect("an answer");
     speak();
     assert_eq!(next.recv(&mut heard).expect("speech"), 172);
+}
+
+#[test]
+fn a_timeslot_of_another_law_than_the_others_is_spoken_to_in_its_own() {
+    let mut voice = voice();
+    let leg = LegId(1);
+    voice.accept(leg, &plain(), PEER, &terms(SrtpPolicy::Off)).expect("an answer");
+    // Span 0 is A-law, span 1 µ-law: the leg cannot know on which it will be.
+    let (_, mut bearer) = voice.join(leg, BChannel { span: 1, timeslot: 1 }).remove(0);
+    let mut to_line = [0; 8];
+    bearer.exchange(&[Law::Mu.idle(); 8], &mut to_line);
+    assert!(to_line.iter().all(|&octet| Law::Mu.decode(octet).abs() <= 8), "{to_line:02x?}");
+    // On the other span nothing is turned.
+    assert!(voice.came_back(bearer).is_none());
+    let (_, mut bearer) = voice.join(leg, BChannel { span: 0, timeslot: 1 }).remove(0);
+    bearer.exchange(&[Law::A.idle(); 8], &mut to_line);
+    assert!(to_line.iter().all(|&octet| Law::A.decode(octet).abs() <= 8), "{to_line:02x?}");
+}
+
+#[test]
+fn data_from_line_to_line_keeps_its_octets_between_the_laws() {
+    let mut voice = voice();
+    let channels = [BChannel { span: 0, timeslot: 1 }, BChannel { span: 1, timeslot: 1 }];
+    let octets: Vec<u8> = (0..160).collect();
+    for is_data in [true, false] {
+        let leg = LegId(u64::from(is_data));
+        let mut ends = voice.cross(leg, channels[0], channels[1], is_data);
+        let [(_, calling), (_, called)] = &mut ends[..] else { panic!("two ends") };
+        let mut heard = Vec::new();
+        for _ in 0..20 {
+            let mut to_line = [0; 160];
+            calling.exchange(&octets, &mut [0; 160]);
+            called.exchange(&octets, &mut to_line);
+            heard.extend_from_slice(&to_line);
+        }
+        let came = heard.windows(octets.len()).any(|window| window == octets);
+        assert_eq!(came, is_data, "data: {is_data}");
+    }
 }

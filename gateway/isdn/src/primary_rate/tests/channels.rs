@@ -20,7 +20,7 @@ fn the_networks_call_has_the_channel_on_which_both_ends_call() {
     let (mut interface, ours, theirs) = collision(&setup(5), &setup(5));
     let (lost, released) = interface.user_saw.remove(0);
     assert_eq!(lost, ours);
-    assert!(matches!(released, Indication::Released { cause: Cause { value: 44, .. } }));
+    assert!(matches!(released, Indication::Released { cause: Cause { value: 44, .. }, .. }));
     let (call, indication) = interface.user_saw.remove(0);
     assert!(matches!(indication, Indication::Setup(setup) if setup.channel == 5));
     interface.ask_user(call, Request::Connect);

@@ -40,7 +40,7 @@ fn an_enquiry_into_a_call_that_the_other_end_does_not_know_ends_it() {
     interface.ask_user(call, Request::Enquire);
     assert!(matches!(
         interface.seen_by_user()[..],
-        [Indication::Released { cause: Cause { value: 41, .. } }]
+        [Indication::Released { cause: Cause { value: 41, .. }, .. }]
     ));
 }
 
@@ -228,4 +228,17 @@ fn a_message_over_n201_loses_what_it_can_do_without_and_arrives() {
     assert_eq!(setup.accompanying.display.map(|text| text.len()), Some(80));
     assert_eq!(interface.network.counters().messages_shortened, 1);
     assert_eq!(interface.user.counters().link.errors, 0);
+}
+
+#[test]
+fn a_call_to_a_number_that_cannot_be_read_is_refused() {
+    let mut interface = Interface::up();
+    let called = Number::new(NumberType::Unknown, "1".repeat(65));
+    interface.user.setup(interface.now, &Setup { called, ..setup(2) }).unwrap();
+    interface.run();
+    assert!(matches!(
+        interface.seen_by_user()[..],
+        [Indication::Released { cause: Cause { value: 28, .. }, .. }]
+    ));
+    assert_eq!(interface.seen_by_network(), []);
 }

@@ -113,6 +113,8 @@ fn describe(output: &LinkOutput) -> String {
     match output {
         LinkOutput::Established => "established".into(),
         LinkOutput::Released => "released".into(),
+        LinkOutput::NotEstablished { refused: true } => "not established: refused".into(),
+        LinkOutput::NotEstablished { refused: false } => "not established: no answer".into(),
         LinkOutput::Data(_) => "message".into(),
         LinkOutput::Frame(octets) => {
             let frame = Frame::decode(octets, Side::User, 260).expect("what we send can be read");

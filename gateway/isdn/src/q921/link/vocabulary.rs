@@ -19,7 +19,8 @@ pub enum LinkState {
     TimerRecovery8,
 }
 
-/// System parameters of Q.921 §5.9.
+/// System parameters of Q.921 §5.9. T201, T202 and N202 belong to the assignment of TEIs, which a
+/// primary rate interface does not have: its one data link is SAPI 0, TEI 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LinkConfiguration {
     /// Side that we are.
@@ -63,6 +64,12 @@ pub enum LinkOutput {
     Established,
     /// The link is down.
     Released,
+    /// The link could not be brought up; it is tried again, and not told of again until it was up or
+    /// the line was gone.
+    NotEstablished {
+        /// The peer answers, and refuses (DM); else nothing comes from it.
+        refused: bool,
+    },
     /// A message from the peer.
     Data(Vec<u8>),
 }
@@ -84,6 +91,8 @@ pub struct LinkCounters {
     pub recoveries: u64,
     /// Times that the link came up.
     pub established: u64,
+    /// Attempts to bring it up that failed.
+    pub establishments_failed: u64,
     /// Times that T200 ran out.
     pub t200_expired: u64,
     /// Frames with an undefined control field, of a wrong length or in the wrong role: of a link

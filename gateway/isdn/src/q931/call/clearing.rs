@@ -33,7 +33,8 @@ impl Call {
             // RELEASE says what was wrong with it.
             self.fault = Some(fault);
         }
-        step.indicate(Indication::Disconnect { cause, in_band: message.is_in_band() });
+        let in_band = message.is_in_band();
+        step.indicate(Indication::Disconnect { cause, in_band, by_us: false });
     }
 
     /// RELEASE came.
@@ -66,7 +67,7 @@ impl Call {
         if !self.outgoing && self.state == self.initial() {
             // §5.2.5.1: refused before any answer.
             step.send(MessageType::ReleaseComplete, vec![Element::Cause(self.cause)]);
-            self.gone(step, self.cause);
+            self.end(step, self.cause);
         } else if self.is_up() {
             self.send_disconnect(now, Element::Cause(self.cause), in_band, step);
         } else if self.state == self.disconnecting(false) {
@@ -79,19 +80,30 @@ impl Call {
     /// the other end.
     pub(super) fn give_up(&mut self, now: Instant, value: u8, step: &mut Step) {
         self.cause = self.rules.cause(value);
-        step.indicate(Indication::Disconnect { cause: self.cause, in_band: false });
+        self.tell_of_end(step);
         self.disconnect(now, false, step);
     }
 
     /// The same by a timer that the other end is told of: recovery on timer expiry.
     pub(super) fn give_up_by(&mut self, now: Instant, value: u8, timer: Timer, step: &mut Step) {
         self.cause = self.rules.cause(value);
-        step.indicate(Indication::Disconnect { cause: self.cause, in_band: false });
+        self.tell_of_end(step);
         let element = self.expiry(timer);
         self.send_disconnect(now, element, false, step);
     }
 
+    /// It was decided here that the call is to end.
+    pub(super) fn tell_of_end(&self, step: &mut Step) {
+        let Self { cause, .. } = *self;
+        step.indicate(Indication::Disconnect { cause, in_band: false, by_us: true });
+    }
+
     fn send_disconnect(&mut self, now: Instant, cause: Element, in_band: bool, step: &mut Step) {
+        if self.running.is_without_link() {
+            // §5.8.9: there is nobody to tell. Should the link come back, the other end asks.
+            self.end(step, self.cause);
+            return;
+        }
         let mut elements = vec![cause];
         if in_band {
             elements.push(self.in_band());
@@ -121,17 +133,27 @@ impl Call {
     pub fn yield_channel(&mut self, now: Instant) -> Step {
         let mut step = Step::default();
         self.cause = self.rules.cause(44);
-        step.indicate(Indication::Released { cause: self.cause });
+        step.indicate(Indication::Released { cause: self.cause, by_us: true });
         self.release(now, &mut step);
         self.disowned = true;
         step
     }
 
+    /// The other end has ended the call.
     pub(super) fn gone(&mut self, step: &mut Step, cause: Cause) {
+        self.over(step, cause, false);
+    }
+
+    /// The call ends here, whatever the other end makes of it.
+    pub(super) fn end(&mut self, step: &mut Step, cause: Cause) {
+        self.over(step, cause, true);
+    }
+
+    fn over(&mut self, step: &mut Step, cause: Cause, by_us: bool) {
         self.state = CallState::Null;
         self.stop_for_clearing();
         self.running.stop_t309();
-        step.indicate(Indication::Released { cause });
+        step.indicate(Indication::Released { cause, by_us });
         step.gone = true;
     }
 

@@ -112,7 +112,7 @@ impl Call {
         }
         // 6: channel unacceptable.
         self.cause = self.rules.cause(6);
-        step.indicate(Indication::Disconnect { cause: self.cause, in_band: false });
+        self.tell_of_end(step);
         self.release(now, step);
         false
     }

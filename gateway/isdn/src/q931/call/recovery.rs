@@ -12,14 +12,15 @@ use super::{Call, CallState, Step};
 const ENQUIRIES_MAX: u32 = 3;
 
 impl Call {
-    /// The data link went down (§5.8.9): an active call waits for it, others are cleared.
+    /// The data link went down (§5.8.9): calls wait for it by T309, those in set-up too, whose own
+    /// timers go on. Digits that are under way are lost, and with them the call.
     pub fn link_down(&mut self, now: Instant) -> Step {
         let mut step = Step::default();
         self.running.stop_t322();
-        if self.state == CallState::Active {
+        if self.is_up() && self.state != self.overlap() {
             self.start(now, Timer::T309);
         } else {
-            self.gone(&mut step, self.rules.cause(27));
+            self.end(&mut step, self.rules.cause(27));
         }
         self.own(step)
     }
@@ -31,8 +32,9 @@ impl Call {
         if self.state == self.overlap() {
             // §5.8.8 a): digits may be missing; 41, temporary failure.
             self.give_up(now, 41, &mut step);
-        } else if self.is_up() {
-            // §5.8.8 c), §5.8.9: the other end is asked where it stands.
+        } else if self.is_up() && !(self.outgoing && self.state == self.initial()) {
+            // §5.8.8 c), §5.8.9: the other end is asked where it stands. One that has not answered
+            // SETUP may not know the call; T303 repeats it.
             self.enquire(now, &mut step);
         }
         self.own(step)

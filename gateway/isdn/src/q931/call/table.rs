@@ -108,7 +108,21 @@ const EVENTS: &[Event] = &[
     }),
     ("link down", |call, now| Some(call.link_down(now))),
     ("link up", |call, now| Some(call.link_up(now))),
-    ("channel restarted", |call, _| Some(call.restarted())),
+    ("link down, then up", |call, now| {
+        call.link_down(now);
+        (call.state != CallState::Null).then(|| call.link_up(now))
+    }),
+    ("link down, asked: disconnect", |call, now| {
+        call.link_down(now);
+        let is_there = call.state != CallState::Null;
+        is_there.then(|| ask(call, now, Request::Disconnect { cause: 17, in_band: false }))?
+    }),
+    ("link down, T309", |call, now| {
+        call.link_down(now);
+        call.running.stop();
+        Some(call.timeout(call.next_deadline()?))
+    }),
+    ("channel restarted", |call, _| Some(call.restarted(false))),
     ("channel yielded", |call, now| call.is_seizing(1).then(|| call.yield_channel(now))),
 ];
 
@@ -192,8 +206,14 @@ fn describe(step: &Step) -> String {
     }
     for indication in &step.indications {
         parts.push(match indication {
+            Indication::Disconnect { cause, by_us: true, .. } => {
+                format!("(Disconnect {} by us)", cause.value)
+            }
             Indication::Disconnect { cause, .. } => format!("(Disconnect {})", cause.value),
-            Indication::Released { cause } => format!("(Released {})", cause.value),
+            Indication::Released { cause, by_us: true } => {
+                format!("(Released {} by us)", cause.value)
+            }
+            Indication::Released { cause, .. } => format!("(Released {})", cause.value),
             other => {
                 let name = format!("{other:?}");
                 let end = name.find([' ', '(', '{']).unwrap_or(name.len());

@@ -183,10 +183,15 @@ pub enum Indication {
         cause: Cause,
         /// A tone or announcement can be heard.
         in_band: bool,
+        /// It was decided at this end: by a timer, or since both ends' states do not fit.
+        by_us: bool,
     },
     /// Nothing is left of the call.
     Released {
         /// The cause.
         cause: Cause,
+        /// The other end has said nothing of it: the owner refused the call, a timer ran out, or
+        /// there is no data link.
+        by_us: bool,
     },
 }

@@ -2,6 +2,10 @@
 
 use super::ia5;
 
+/// Digits of a number; no network has longer ones, and a longer element makes no sense (Q.931
+/// §5.8.7.2). What is read can so always be written with every octet that a number may have.
+pub const DIGITS_MAX: usize = 64;
+
 /// Type of number (Q.931 table 4-9).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum NumberType {
@@ -161,7 +165,7 @@ pub struct Number {
     pub presentation: Presentation,
     /// Screening; called numbers have none.
     pub screening: Screening,
-    /// Digits in IA5.
+    /// Digits in IA5, [`DIGITS_MAX`] of them at most.
     pub digits: String,
 }
 
@@ -269,6 +273,9 @@ pub(super) fn decode_redirecting(contents: &[u8]) -> Option<Redirecting> {
         extension += 1;
         extended = octet & 0x80 == 0;
         rest = more;
+    }
+    if rest.len() > DIGITS_MAX {
+        return None;
     }
     number.digits = ia5(rest)?;
     Some(Redirecting { number, reason })
