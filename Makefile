@@ -6,13 +6,14 @@
 # Both install the Debian packages they need (scripts/set-up says which) and explain themselves
 # if they cannot. A Rust toolchain is the one prerequisite.
 
-.PHONY: help run demo test test-programs test-loom lint fuzz bench-media bench-instructions
+.PHONY: help run demo test test-programs test-loom lint fuzz bench-media bench-voice bench-instructions
 
 help:
 	@sed -n '3,4p' Makefile | sed 's/^# *//'
 	@echo 'make demo   both embodiments of the patent and Fig. 9, exit status 0 if all speech arrived intact'
 	@echo 'make fuzz   every parser, coverage-guided, one minute each'
 	@echo 'make bench-media   the media plane against rtpengine and a bare relay (root, quiet machine)'
+	@echo 'make bench-voice   speech from twenty bad networks, beside SpeexDSP and NetEQ (10 minutes)'
 	@echo 'make bench-instructions   instructions of the hot functions against a baseline (ACCEPT=1 writes it anew)'
 
 run:
@@ -41,9 +42,11 @@ test-programs: target/pesq/ready
 	PESQ_PYTHON=$(CURDIR)/target/pesq/bin/python cargo test --workspace --bins --lib --tests --no-fail-fast
 	cargo test --workspace --doc
 
-# Every interleaving of the jitter buffer's two threads.
+# Every interleaving of the two threads of what is shared without a lock: the jitter buffer, the
+# rings and the port table that the kernel has its hands in too.
 test-loom:
 	RUSTFLAGS="--cfg loom" CARGO_TARGET_DIR=target/loom cargo test --release -p trunkline-rtp --test loom_jitter
+	RUSTFLAGS="--cfg loom" CARGO_TARGET_DIR=target/loom cargo test --release -p trunkline-xdp --lib
 
 # PESQ (ITU-T P.862) scores the speech in the tests; it is not part of the product.
 target/pesq/ready: scripts/pesq-requirements.txt
@@ -65,6 +68,15 @@ bench-media:
 	target/release/trunkline-bench-media --point 500x50 --codec-a pcma --codec-b pcmu --out bench/pcma-pcmu
 	target/release/trunkline-bench-media --point 50x50 --codec-a pcma --codec-b opus --out bench/pcma-opus
 	target/release/trunkline-bench-timeslots
+
+# Speech over twenty bad networks, scored by PESQ, in virtual time; voice.md and voice.svg are written
+# anew. Fails if our playout is not as good as it shall be. Other networks, other recordings:
+#   PESQ_PYTHON=target/pesq/bin/python target/release/trunkline-bench-voice --short --seeds 4,5 --speech 2
+bench-voice: target/pesq/ready
+	@scripts/set-up voice
+	@scripts/voice-peers target/voice
+	cargo build --release -p trunkline-bench --bin trunkline-bench-voice
+	PESQ_PYTHON=target/pesq/bin/python target/release/trunkline-bench-voice --out bench
 
 # What each hot function of the media plane costs, counted by valgrind: the same on every run, so
 # that a small growth is seen. Fails with the functions that have grown beyond bench/instructions.yaml.

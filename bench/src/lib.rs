@@ -6,3 +6,4 @@
 pub mod compare;
 pub mod exchange;
 pub mod load;
+pub mod voice;

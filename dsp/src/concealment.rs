@@ -3,7 +3,8 @@
 //! # What it does
 //! Fills the place of missing samples with a continuation of the voice before them, and blends
 //! into the good samples that follow. It knows nothing of packets: blocks may have any length, and
-//! losses may begin and end at any sample.
+//! losses may begin and end at any sample. Where the samples behind a loss are known before the loss has
+//! been filled, a [`Bridge`] leads to them, which is far better than what one side alone can do.
 //!
 //! # How it works
 //! When samples begin to miss, the pitch period is looked for in the last 48.75 ms, and the last
@@ -11,7 +12,7 @@
 //! the last two periods are repeated, after 20 ms the last three. Seams (where the repetition goes
 //! round, and where the number of periods changes) are cross-faded over a quarter of a period. The
 //! continuation is attenuated by 20 % each 10 ms, after the first 5 ms, and so is silent from 55 ms
-//! on. When samples are good again, the continuation goes on under them for a quarter of a period
+//! on, or as quiet as the background ([`Concealment::fade_into`]). When samples are good again, the continuation goes on under them for a quarter of a period
 //! and is cross-faded into them.
 //!
 //! Appendix I delays all samples by 3.75 ms, so that it may still cross-fade the last good samples
@@ -20,8 +21,9 @@
 //! as they are, bit by bit, except in the blend after a loss.
 //!
 //! Further differences, each of which made PESQ better by 0.01 to 0.05 where 5 % of packets of
-//! 20 ms are lost: the period is looked for by the last 10 ms instead of 20, and from 3 ms instead
-//! of 5 on; attenuation begins after 5 ms instead of 10; the blend does not grow with the loss.
+//! 20 ms are lost: the period is looked for by the last 7.5 ms instead of 20, and from 3 ms instead
+//! of 5 on; attenuation begins after 5 ms instead of 10; the blend does not grow with the loss. With a
+//! bridge it is better by 0.3.
 //!
 //! # How to use it
 //! ```
@@ -37,10 +39,17 @@
 //! ```
 //!
 //! # Cost
-//! A copy of good samples; about 3 µs when a loss begins, and 2 ns a concealed sample.
+//! A copy of good samples; about 3 µs when a loss begins, as much for a bridge, and 2 ns a concealed
+//! sample.
 
-use crate::pitch::best_lag;
+mod bridge;
+mod continuation;
+
+pub use bridge::Bridge;
+
+use crate::comfort_noise::ComfortNoise;
 use crate::samples_in;
+use continuation::Continuation;
 
 /// Samples before a loss that the continuation is made of: three of the longest periods, and a
 /// quarter of one for the seam.
@@ -49,11 +58,12 @@ const HISTORY: usize = 3 * PITCH_MAX + PITCH_MAX / 4;
 const PITCH_MIN: usize = 24;
 /// 15 ms, 66 Hz.
 const PITCH_MAX: usize = 120;
-/// Samples compared when the period is looked for.
-const COMPARED: usize = samples_in(10);
+/// Samples compared when the period is looked for: 7.5 ms.
+const COMPARED: usize = 60;
 
-/// Samples after which a further period is repeated.
-const STEP: usize = samples_in(10);
+/// Samples of background made at a time.
+const NOISE_BLOCK: usize = samples_in(10);
+
 /// Samples after which attenuation begins.
 const ATTENUATE_AFTER: usize = samples_in(5);
 /// Samples after which there is silence: 20 % are taken off each 10 ms.
@@ -68,8 +78,12 @@ pub struct Concealment {
     /// Samples missing up to now, 0 while all is well.
     missing: usize,
     continuation: Continuation,
+    /// What was made up last leads to what comes: nothing is to be blended.
+    is_bridged: bool,
     /// Samples left, and in all, of the blend into good samples.
     blend: (usize, usize),
+    /// The background that a long loss fades into; none: silence.
+    background: Option<ComfortNoise>,
 }
 
 impl Concealment {
@@ -78,23 +92,38 @@ impl Concealment {
         Self {
             past: Past::new(),
             missing: 0,
-            continuation: Continuation::of(&[0.0; HISTORY]),
+            continuation: Continuation::of(&[0.0; HISTORY], HISTORY, COMPARED),
+            is_bridged: false,
             blend: (0, 0),
+            background: None,
         }
     }
 
-    /// Takes good samples. They pass unchanged, except for up to 4 ms after a loss.
+    /// Losses fade into noise of this level and spectrum from now on, described as RFC 3389 does
+    /// ([`crate::comfort_noise::NoiseEstimate::write`]), or into silence if nothing is described.
+    pub fn fade_into(&mut self, background: &[u8]) {
+        match background {
+            [] => self.background = None,
+            _ => self.background.get_or_insert_default().update(background),
+        }
+    }
+
+    /// Takes good samples. They pass unchanged, except for up to 4 ms after a loss that no [`Bridge`]
+    /// led over.
     pub fn good(&mut self, samples: &mut [i16]) {
+        if samples.is_empty() {
+            return;
+        }
         if self.missing > 0 {
             let length = self.continuation.seam.max(BLEND_MIN);
-            self.blend = (length, length);
+            self.blend = if self.is_bridged { (0, 0) } else { (length, length) };
             self.missing = 0;
         }
         let (left, length) = self.blend;
         let blended = left.min(samples.len());
         for (n, sample) in samples[..blended].iter_mut().enumerate() {
             let share = (length - left + n + 1) as f32 / (length + 1) as f32;
-            let continued = self.continuation.next();
+            let (continued, _) = self.continuation.next();
             *sample = (continued + share * (f32::from(*sample) - continued)).round() as i16;
         }
         self.blend.0 -= blended;
@@ -103,13 +132,37 @@ impl Concealment {
 
     /// Fills a block whose samples are missing.
     pub fn conceal(&mut self, out: &mut [i16]) {
-        if self.missing == 0 && !out.is_empty() {
-            self.continuation = Continuation::of(&self.past.recent());
+        self.fill(out, None);
+    }
+
+    /// Fills a block whose samples are missing, on a way to samples that are known already.
+    pub fn conceal_towards(&mut self, out: &mut [i16], bridge: &mut Bridge) {
+        self.fill(out, Some(bridge));
+    }
+
+    fn fill(&mut self, out: &mut [i16], mut bridge: Option<&mut Bridge>) {
+        if out.is_empty() {
+            return;
+        }
+        if self.missing == 0 {
+            self.continuation = Continuation::of(&self.past.recent(), HISTORY, COMPARED);
             self.blend = (0, 0);
         }
-        for sample in out.iter_mut() {
-            *sample = self.continuation.next().round() as i16;
+        for block in out.chunks_mut(NOISE_BLOCK) {
+            let mut noise = [0; NOISE_BLOCK];
+            if let Some(background) = &mut self.background
+                && self.continuation.given + block.len() > ATTENUATE_AFTER
+            {
+                background.fill(&mut noise[..block.len()]);
+            }
+            for (sample, noise) in block.iter_mut().zip(noise) {
+                let (continued, gain) = self.continuation.next();
+                let forward = continued + (1.0 - gain) * f32::from(noise);
+                let led = bridge.as_deref_mut().map_or(forward, |bridge| bridge.lead(forward));
+                *sample = led.round() as i16;
+            }
         }
+        self.is_bridged = bridge.is_some_and(|bridge| bridge.is_crossed());
         self.missing = self.missing.saturating_add(out.len());
         self.past.push(out);
     }
@@ -154,90 +207,6 @@ impl Past {
             *to = f32::from(from);
         }
         recent
-    }
-}
-
-/// The voice as it might go on.
-#[derive(Clone, Debug)]
-struct Continuation {
-    source: [f32; HISTORY],
-    pitch: usize,
-    /// Length of all cross-fades: a quarter of a period.
-    seam: usize,
-    /// Samples given so far.
-    given: usize,
-    repetition: Repetition,
-    /// The repetition before this one, while it is faded out.
-    previous: Option<(Repetition, usize)>,
-    /// What the last good sample was above the repetition.
-    step: f32,
-}
-
-/// Where the reading of the last periods stands.
-#[derive(Clone, Copy, Debug)]
-struct Repetition {
-    periods: usize,
-    position: usize,
-}
-
-impl Continuation {
-    fn of(source: &[f32; HISTORY]) -> Self {
-        let pitch = best_lag(source, COMPARED, PITCH_MIN..=PITCH_MAX).samples;
-        Self {
-            source: *source,
-            pitch,
-            seam: pitch / 4,
-            given: 0,
-            repetition: Repetition { periods: 1, position: 0 },
-            previous: None,
-            step: source[HISTORY - 1] - source[HISTORY - 1 - pitch],
-        }
-    }
-
-    fn next(&mut self) -> f32 {
-        if self.given >= SILENCE_AFTER {
-            return 0.0;
-        }
-        if self.given == STEP || self.given == 2 * STEP {
-            self.repeat_one_more();
-        }
-        let mut sample = self.read(self.repetition);
-        if let Some((repetition, left)) = self.previous {
-            sample += (self.read(repetition) - sample) * left as f32 / (self.seam + 1) as f32;
-            self.previous = (left > 1).then(|| (self.advanced(repetition), left - 1));
-        }
-        if self.given < self.seam {
-            sample += self.step * (self.seam - self.given) as f32 / (self.seam + 1) as f32;
-        }
-        self.repetition = self.advanced(self.repetition);
-        let left = (SILENCE_AFTER - self.given) as f32;
-        self.given += 1;
-        sample * (left / (SILENCE_AFTER - ATTENUATE_AFTER) as f32).min(1.0)
-    }
-
-    /// Goes back to the oldest of one period more, at the same place within the period.
-    fn repeat_one_more(&mut self) {
-        let Repetition { periods, position } = self.repetition;
-        self.previous = Some((self.repetition, self.seam));
-        self.repetition = Repetition { periods: periods + 1, position: position % self.pitch };
-    }
-
-    fn read(&self, Repetition { periods, position }: Repetition) -> f32 {
-        let length = periods * self.pitch;
-        let index = HISTORY - length + position;
-        let sample = self.source[index];
-        // The last quarter of a period leads over to the first sample.
-        match (position + self.seam).checked_sub(length) {
-            Some(n) => {
-                let share = (n + 1) as f32 / (self.seam + 1) as f32;
-                sample + share * (self.source[index - length] - sample)
-            }
-            None => sample,
-        }
-    }
-
-    fn advanced(&self, Repetition { periods, position }: Repetition) -> Repetition {
-        Repetition { periods, position: (position + 1) % (periods * self.pitch) }
     }
 }
 
@@ -320,6 +289,20 @@ mod tests {
         assert!(heard[1_440..].iter().all(|&sample| sample == 0));
         concealment.good(&mut heard[..80]);
         assert!(!concealment.is_concealing());
+    }
+
+    #[test]
+    fn a_long_loss_fades_into_the_background_where_one_is_known() {
+        let mut heard = voice(9_000);
+        let mut concealment = Concealment::new();
+        concealment.fade_into(&[50]); // -50 dBov
+        concealment.good(&mut heard[..1_000]);
+        concealment.conceal(&mut heard[1_000..]);
+        let level = level_of(&heard[2_000..]);
+        assert!((level + 43.85).abs() < 1.0, "{level} dBm0");
+        concealment.fade_into(&[]);
+        concealment.conceal(&mut heard[..100]);
+        assert!(heard[..100].iter().all(|&sample| sample == 0));
     }
 
     #[test]

@@ -10,7 +10,7 @@
 //! | [`g722`] | G.722 with concealment, at 8 and 16 kHz |
 //! | [`opus`] | Opus over libopus, with FEC, DTX and concealment |
 //! | [`concealment`] | a continuation in the place of lost samples |
-//! | [`stretch`] | a pitch period more or less |
+//! | [`stretch`] | a little more or less of a voice, in pauses or by a pitch period |
 //! | [`activity`] | whether someone is speaking |
 //! | [`comfort_noise`] | the background of a silent sender (RFC 3389) |
 //! | [`resample`] | between 8, 16 and 48 kHz |

@@ -1,36 +1,40 @@
 //! Stretching: playing a voice a little faster or slower without changing its pitch.
 //!
 //! # What it does
-//! [`shorten`] takes one pitch period (2.5 to 15 ms) out of samples at 8 kHz, [`lengthen`] puts one
-//! in. A playout buffer uses them to change its delay, and to follow the sender's clock.
+//! A playout buffer changes its delay, and follows the sender's clock, by leaving out samples or
+//! putting some in. In a pause of the speech [`cut`] and [`extend`] do that by any number of samples.
+//! Within speech [`shorten`] takes out one pitch period (2.5 to 15 ms).
 //!
 //! # How it works
-//! As WSOLA does: of all periods that fit, the one is taken by which shifted the samples are most
-//! like themselves by normalised cross-correlation, and the first two such periods are cross-faded
-//! into one (or with a copy in between, into three). First and last sample stay as they were, so the samples
-//! may be a part of a longer sequence: nothing clicks at the ends.
+//! [`cut`] and [`extend`] cross-fade for 5 ms from the samples before the place to those behind it;
+//! background is as it was.
 //!
-//! Where even the best period fits badly the change would be heard, and nothing is changed, except
-//! in silence below [`SILENCE_DBM0`].
+//! [`shorten`] does as WSOLA does: of all periods that fit, the one is taken by which shifted the
+//! samples are most like themselves by normalised cross-correlation, and the first two such periods are
+//! cross-faded into one. Where even the best period fits badly the change would be heard, and nothing is
+//! changed, except in silence below [`SILENCE_DBM0`].
+//!
+//! First and last sample stay as they were, so the samples may be a part of a longer sequence: nothing
+//! clicks at the ends.
 //!
 //! # How to use it
 //! ```
-//! use trunkline_dsp::stretch::{LIKENESS_UNHEARD, lengthen, shorten};
+//! use trunkline_dsp::stretch::{LIKENESS_HEARD, cut, extend, shorten};
 //!
 //! // 100 Hz, in a buffer with room for more.
 //! let wave = |n: usize| (8_000.0 * (n as f32 * std::f32::consts::TAU / 80.0).sin()) as i16;
 //! let mut buffer: Vec<i16> = (0..480).map(wave).collect();
 //!
-//! let removed = shorten(&mut buffer[..320], 120, LIKENESS_UNHEARD);
+//! let removed = shorten(&mut buffer[..320], 120, LIKENESS_HEARD);
 //! assert_eq!(removed, 80); // 240 samples are left
-//! let inserted = lengthen(&mut buffer, 240, 120, LIKENESS_UNHEARD);
-//! assert_eq!(inserted, 80); // and now there are 320 again
+//! assert_eq!(extend(&mut buffer, 240, 100), 100); // 340
+//! assert_eq!(cut(&mut buffer[..340], 20), 20); // 320
 //! ```
 //! The longest period is half as long as the samples: give 30 ms or more, and a playout that holds
 //! less adds what it played last.
 //!
 //! # Cost
-//! About 2 µs a call, whether something is changed or not.
+//! About 2 µs for [`shorten`], whether something is changed or not; a copy for the others.
 
 use crate::level::level_of;
 use crate::pitch::dot;
@@ -40,12 +44,8 @@ pub const PERIOD_MIN: usize = 20;
 /// Longest change: 15 ms.
 pub const PERIOD_MAX: usize = 120;
 
-/// Likeness of two periods above which joining them is not heard: for changes at leisure.
-pub const LIKENESS_UNHEARD: f32 = 0.9;
-/// Likeness above which it is heard but does not disturb: for changes in a hurry.
+/// Likeness of two periods above which joining them is heard but does not disturb.
 pub const LIKENESS_HEARD: f32 = 0.5;
-/// Any likeness will do.
-pub const LIKENESS_ANY: f32 = -1.0;
 
 /// Samples compared at least, where there are so many: 10 ms.
 const COMPARED_MIN: usize = 80;
@@ -67,21 +67,41 @@ pub fn shorten(samples: &mut [i16], most: usize, likeness_min: f32) -> usize {
     period
 }
 
-/// Puts a period of up to `most` samples into the first `length` samples of `buffer`, if two periods
-/// alike by `likeness_min` or more and room for it are found; returns its length, 0 if nothing was
-/// changed. The samples then are so many more.
-pub fn lengthen(buffer: &mut [i16], length: usize, most: usize, likeness_min: f32) -> usize {
-    let length = length.min(buffer.len());
-    let most = most.min(buffer.len() - length);
-    let Some(period) = period(&buffer[..length], most, likeness_min) else {
+/// Samples over which the ends of a [`cut`] or an [`extend`]ed piece are cross-faded: 5 ms.
+const SEAM: usize = 40;
+
+/// Takes `count` samples out of `samples`, or as many as can be, wherever they are: for background
+/// without a voice. Returns how many; as many samples at the end of the slice are now without
+/// meaning.
+pub fn cut(samples: &mut [i16], count: usize) -> usize {
+    let count = count.min(samples.len().saturating_sub(SEAM));
+    if count == 0 {
         return 0;
-    };
-    buffer.copy_within(period..length, 2 * period);
-    // From the second period, which now stands in the third place, back to the first.
-    for n in 0..period {
-        buffer[period + n] = cross_fade(buffer[2 * period + n], buffer[n], n, period);
     }
-    period
+    for n in 0..SEAM {
+        samples[n] = cross_fade(samples[n], samples[n + count], n, SEAM);
+    }
+    samples.copy_within(SEAM + count.., SEAM);
+    count
+}
+
+/// Puts `count` samples into the first `length` samples of `buffer`, or as many as can be, wherever
+/// they are: for background without a voice. Returns how many; the samples then are so many more.
+pub fn extend(buffer: &mut [i16], length: usize, count: usize) -> usize {
+    let length = length.min(buffer.len());
+    let room = buffer.len() - length;
+    let count = count.min(room).min(length.saturating_sub(SEAM));
+    if count == 0 {
+        return 0;
+    }
+    // The last samples are heard again, and where they begin anew there is a seam. Those that lead into
+    // it have moved along, by `count`.
+    let seam = length - SEAM;
+    buffer.copy_within(seam - count..length, seam);
+    for n in seam..length {
+        buffer[n] = cross_fade(buffer[n + count], buffer[n], n - seam, SEAM);
+    }
+    count
 }
 
 /// The period at which the first two periods of the samples are most alike.
@@ -142,7 +162,7 @@ mod tests {
         for pitch in [40, 57, 80, 111] {
             let original = voice(pitch, 600);
             let mut samples = original.clone();
-            let removed = shorten(&mut samples[..400], 120, LIKENESS_UNHEARD);
+            let removed = shorten(&mut samples[..400], 120, 0.9);
             assert!(removed > 0 && removed.is_multiple_of(pitch), "{removed} of {pitch}");
             let error = (0..400 - removed).map(|n| samples[n].abs_diff(original[n])).max().unwrap();
             assert!(error < 60, "error {error} at a period of {pitch}");
@@ -150,36 +170,37 @@ mod tests {
     }
 
     #[test]
-    fn a_period_more_of_a_voice_is_the_same_voice() {
-        for pitch in [40, 57, 80, 111] {
-            let original = voice(pitch, 600);
-            let mut samples = original.clone();
-            let inserted = lengthen(&mut samples, 400, 120, LIKENESS_UNHEARD);
-            assert!(inserted > 0 && inserted.is_multiple_of(pitch), "{inserted} of {pitch}");
-            let error =
-                (0..400 + inserted).map(|n| samples[n].abs_diff(original[n])).max().unwrap();
-            assert!(error < 60, "error {error} at a period of {pitch}");
-        }
-    }
-
-    #[test]
-    fn noise_is_changed_only_if_it_is_faint_or_it_must_be() {
+    fn noise_is_shortened_only_if_it_is_faint() {
         let loud = noise(2_000.0, 400);
         let mut samples = loud.clone();
         assert_eq!(shorten(&mut samples, 120, LIKENESS_HEARD), 0);
         assert_eq!(samples, loud);
-        assert!(shorten(&mut samples, 120, LIKENESS_ANY) > 0);
-        assert!(shorten(&mut noise(20.0, 400), 120, LIKENESS_UNHEARD) > 0);
+        assert!(shorten(&mut noise(20.0, 400), 120, LIKENESS_HEARD) > 0);
+    }
+
+    #[test]
+    fn background_is_cut_and_extended_by_any_length_and_stays_as_loud() {
+        for count in [1, 20, 75, 120] {
+            let mut samples = noise(100.0, 480);
+            let before = level_of(&samples[..320]);
+            assert_eq!(extend(&mut samples, 320, count), count);
+            assert!((level_of(&samples[..320 + count]) - before).abs() < 1.0);
+            assert_eq!(cut(&mut samples[..320 + count], count), count);
+            assert!((level_of(&samples[..320]) - before).abs() < 1.0);
+        }
     }
 
     #[test]
     fn a_change_is_never_longer_than_asked_for_or_than_there_is_room() {
         let mut samples = voice(80, 400);
-        assert_eq!(shorten(&mut samples, 60, LIKENESS_UNHEARD), 0);
-        assert!(shorten(&mut samples, 60, LIKENESS_ANY) <= 60);
-        assert_eq!(shorten(&mut samples[..39], 120, LIKENESS_ANY), 0);
-        assert_eq!(lengthen(&mut samples, 400, 120, LIKENESS_ANY), 0);
-        assert!(lengthen(&mut samples, 370, 120, LIKENESS_ANY) <= 30);
+        assert_eq!(shorten(&mut samples, 60, 0.9), 0);
+        assert!(shorten(&mut samples, 60, -1.0) <= 60);
+        assert_eq!(shorten(&mut samples[..39], 120, -1.0), 0);
+        assert_eq!(cut(&mut samples[..SEAM], 10), 0);
+        assert_eq!(cut(&mut samples[..160], 1_000), 160 - SEAM);
+        assert_eq!(extend(&mut samples, 400, 10), 0);
+        assert_eq!(extend(&mut samples, 370, 120), 30);
+        assert_eq!(extend(&mut samples, SEAM, 10), 0);
     }
 
     proptest! {
@@ -191,18 +212,22 @@ mod tests {
         ) {
             let original = samples.clone();
             let length = samples.len();
-            let removed = shorten(&mut samples, most, LIKENESS_ANY);
+            let removed = shorten(&mut samples, most, -1.0);
             if removed > 0 {
                 let kept = length - removed;
                 prop_assert_eq!(&samples[removed..kept], &original[2 * removed..]);
             }
             let mut samples = original.clone();
+            let removed = cut(&mut samples, most);
+            if removed > 0 {
+                prop_assert_eq!(&samples[SEAM..length - removed], &original[SEAM + removed..]);
+            }
+            let mut samples = original.clone();
             samples.resize(length + room, 0);
-            let inserted = lengthen(&mut samples, length, most, LIKENESS_ANY);
+            let inserted = extend(&mut samples, length, most);
             if inserted > 0 {
-                prop_assert_eq!(&samples[..inserted], &original[..inserted]);
-                let tail = &samples[2 * inserted..length + inserted];
-                prop_assert_eq!(tail, &original[inserted..]);
+                prop_assert_eq!(&samples[..length - SEAM], &original[..length - SEAM]);
+                prop_assert_eq!(&samples[length..length + inserted], &original[length - inserted..]);
             }
         }
     }

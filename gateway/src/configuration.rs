@@ -4,7 +4,7 @@
 //! with every name resolved. `trunkline-gateway check FILE` prints the former with all defaults
 //! filled in.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -17,10 +17,13 @@ use trunkline_call::routing::{
 use trunkline_call::trunk::{Hunting, TrunkGroup};
 use trunkline_number::{CountryProfile, Dialled, E164};
 use trunkline_program::{ConfigurationError, Source};
-use trunkline_sip::Uri;
+use trunkline_rtp::codec::Codec;
+use trunkline_sip::{Scheme, Uri};
 
+mod peer;
 mod srtp;
 
+pub use peer::{PeerEntry, Terms};
 pub use srtp::{Srtp, SrtpPeer, SrtpPolicy, SuiteName};
 
 /// The configuration file as written.
@@ -106,7 +109,7 @@ pub struct Rtp {
     pub workers: Vec<usize>,
     /// Calls between two peers on the packet side that need nothing done to their media are relayed
     /// in the kernel (`af_xdp` only). Not every driver can send from there: try it with yours.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "on_or_off")]
     pub kernel_relay: bool,
     /// Packet time towards RTP, in ms: 10, 20, 30, 40 or 60.
     #[serde(default = "default_ptime_ms")]
@@ -204,6 +207,18 @@ pub enum CodecName {
     Opus,
 }
 
+impl CodecName {
+    /// The codec with the settings that telephony asks for.
+    pub fn codec(self) -> Codec {
+        match self {
+            Self::Pcma => Codec::Pcma,
+            Self::Pcmu => Codec::Pcmu,
+            Self::G722 => Codec::G722,
+            Self::Opus => Codec::opus_telephony(),
+        }
+    }
+}
+
 /// The directories.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
@@ -290,7 +305,8 @@ pub struct TrunkGroupEntry {
     pub hunting: Hunting,
 }
 
-/// A prefix that this gateway serves: over the line, or over other switches on the packet side.
+/// A prefix that this gateway serves: over the line, over other switches on the packet side, or over
+/// the gateways that the directory names.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct RouteEntry {
@@ -303,10 +319,13 @@ pub struct RouteEntry {
     /// Trunk groups that lead there, first choice first.
     #[serde(default)]
     pub trunk_groups: Vec<String>,
-    /// SIP URIs of switches that lead there, first choice first; one without a user part is called
-    /// with the dialled number.
+    /// Switches that lead there, first choice first; one without a user part is called with the
+    /// dialled number.
     #[serde(default)]
-    pub peers: Vec<String>,
+    pub peers: Vec<PeerEntry>,
+    /// The gateways that the directory names lead there.
+    #[serde(default)]
+    pub directory: bool,
     /// How the called number is written towards the line.
     #[serde(default)]
     pub called_as: NumberType,
@@ -346,6 +365,22 @@ impl Default for Limits {
     }
 }
 
+/// A switch as operators write it: `on`, `off`, or YAML's `true` and `false`.
+fn on_or_off<'de, D: Deserializer<'de>>(deserializer: D) -> Result<bool, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Written {
+        Truth(bool),
+        Word(String),
+    }
+    match Written::deserialize(deserializer) {
+        Ok(Written::Truth(on)) => Ok(on),
+        Ok(Written::Word(word)) if word == "on" => Ok(true),
+        Ok(Written::Word(word)) if word == "off" => Ok(false),
+        _ => Err(serde::de::Error::custom("kernel_relay is neither on nor off: write on or off")),
+    }
+}
+
 fn default_codecs() -> Vec<CodecName> {
     vec![CodecName::Pcma, CodecName::Pcmu, CodecName::Opus]
 }
@@ -371,6 +406,8 @@ pub struct Configuration {
     pub trunk_groups: Vec<TrunkGroup>,
     /// Routes with E.164 prefixes.
     pub routes: Vec<PrefixRoute>,
+    /// The peers of routes, by what call control calls them.
+    pub peers: HashMap<String, PeerEntry>,
     /// Phones with E.164 numbers.
     pub phones: Vec<(E164, PacketTarget)>,
     /// Numbers whose phones may register.
@@ -418,21 +455,13 @@ impl Configuration {
                 "write 10, 20, 30, 40 or 60",
             ));
         }
-        if file.codecs.is_empty() {
-            return Err(source.error("codecs", "is empty", "list pcma, pcmu, g722 or opus"));
-        }
-        if file.rtp.ptime_ms == 30 && file.codecs.contains(&CodecName::Opus) {
-            return Err(source.error(
-                "rtp.ptime_ms",
-                "Opus has no packets of 30 ms",
-                "write 20, 40 or 60, or leave opus out of codecs",
-            ));
-        }
+        check_codecs("codecs", &file.codecs, file.rtp.ptime_ms, source)?;
         file.srtp.check(source)?;
         check_limits(&file.limits, source)?;
         check_spans(&file, source)?;
         let trunk_groups = trunk_groups(&file, source)?;
         let routes = routes(&file, source)?;
+        let peers = peer::peers(&file, source)?;
         let phones = file
             .phones
             .iter()
@@ -454,7 +483,7 @@ impl Configuration {
                 e164(number, &file.country, source, &format!("sip.registrations.{place}"))
             })
             .collect::<Result<Vec<_>, ConfigurationError>>()?;
-        Ok(Self { file, trunk_groups, routes, phones, registrations })
+        Ok(Self { file, trunk_groups, routes, peers, phones, registrations })
     }
 
     /// The user parts under which phones may register: a number as it stands in the
@@ -476,7 +505,38 @@ impl Configuration {
 
     /// Whether there are routes that lead on to switches on the packet side.
     pub fn reaches_peers(&self) -> bool {
-        self.routes.iter().any(|route| matches!(route.via, Via::Peers(_)))
+        self.routes.iter().any(|route| matches!(route.via, Via::Peers(_) | Via::Directory))
+    }
+
+    /// What is agreed on with a target at `host` that the gateway calls: as its route says, else as
+    /// with everybody there.
+    pub fn terms_with(&self, target: &PacketTarget, host: &str) -> Terms {
+        let peer = self.peers.get(&target.0);
+        let srtp = peer.and_then(|peer| peer.srtp);
+        let codecs = peer.and_then(|peer| peer.codecs.as_ref()).unwrap_or(&self.file.codecs);
+        Terms {
+            srtp: srtp.unwrap_or_else(|| self.file.srtp.policy_of(host)),
+            codecs: codecs.iter().map(|codec| codec.codec()).collect(),
+        }
+    }
+
+    /// What is agreed on with whoever calls from `host`.
+    pub fn terms_of_caller(&self, host: &str) -> Terms {
+        Terms {
+            srtp: self.file.srtp.policy_of(host),
+            codecs: self.file.codecs.iter().map(|codec| codec.codec()).collect(),
+        }
+    }
+
+    /// The first key that lets SRTP's keys into session descriptions; none if nothing does.
+    pub fn key_that_permits_srtp(&self) -> Option<String> {
+        self.file.srtp.key_that_permits().or_else(|| {
+            let permits = |peer: &PeerEntry| peer.srtp.is_some_and(SrtpPolicy::accepts);
+            self.file.routes.iter().enumerate().find_map(|(place, route)| {
+                let item = route.peers.iter().position(permits)?;
+                Some(format!("routes.{place}.peers.{item}.srtp"))
+            })
+        })
     }
 
     /// Whether a host belongs to the trust domain of RFC 3325.
@@ -501,6 +561,26 @@ const LIMIT_MAX_S: u64 = 86_400;
 const RTP_RATE_MAX: u64 = 100;
 /// As many B channels as 2,000 E1 spans have.
 const CALLS_MAX: usize = 60_000;
+
+/// Codecs that stand under `key`: some, and such that have packets of `ptime_ms`.
+fn check_codecs(
+    key: &str,
+    codecs: &[CodecName],
+    ptime_ms: u32,
+    source: &Source,
+) -> Result<(), ConfigurationError> {
+    if codecs.is_empty() {
+        return Err(source.error(key, "is empty", "list pcma, pcmu, g722 or opus"));
+    }
+    if ptime_ms == 30 && codecs.contains(&CodecName::Opus) {
+        return Err(source.error(
+            "rtp.ptime_ms",
+            "Opus has no packets of 30 ms",
+            format!("write 20, 40 or 60, or leave opus out of {key}"),
+        ));
+    }
+    Ok(())
+}
 
 fn check_limits(limits: &Limits, source: &Source) -> Result<(), ConfigurationError> {
     let between = |key: &str, value: u64, first: u64, last: u64| {
@@ -611,12 +691,31 @@ fn via(
     file: &File,
     source: &Source,
 ) -> Result<Via, ConfigurationError> {
-    if route.trunk_groups.is_empty() == route.peers.is_empty() {
-        let both = if route.peers.is_empty() { "neither" } else { "both" };
+    let remedy = "list under trunk_groups the lines that lead there, or under peers the switches, or \
+                  write directory: true";
+    let kinds = [
+        (!route.trunk_groups.is_empty(), "trunk_groups"),
+        (!route.peers.is_empty(), "peers"),
+        (route.directory, "directory"),
+    ];
+    let written: Vec<&str> =
+        kinds.iter().filter(|(is_there, _)| *is_there).map(|(_, kind)| *kind).collect();
+    let key = format!("routes.{place}");
+    match written[..] {
+        [] => {
+            let problem = "has none of trunk_groups, peers and directory";
+            return Err(source.error(&key, problem, remedy));
+        }
+        [_] => {}
+        _ => {
+            return Err(source.error(&key, format!("has {}", written.join(" and ")), remedy));
+        }
+    }
+    if route.directory && file.directory.servers.is_empty() {
         return Err(source.error(
-            &format!("routes.{place}"),
-            format!("has {both} trunk_groups and peers"),
-            "list under trunk_groups the lines that lead there, or under peers the SIP URIs",
+            &format!("routes.{place}.directory"),
+            "there is no directory to ask",
+            "list its addresses under directory.servers",
         ));
     }
     for (item, name) in route.trunk_groups.iter().enumerate() {
@@ -631,9 +730,12 @@ fn via(
             ));
         }
     }
+    if route.directory {
+        return Ok(Via::Directory);
+    }
     let peers = route.peers.iter().enumerate().map(|(item, peer)| {
         let key = format!("routes.{place}.peers.{item}");
-        sip_uri(peer, source, &key, "as in sip:192.0.2.7:5060")
+        sip_uri(&peer.uri, source, &key, "as in sip:192.0.2.7:5060")
     });
     let peers = peers.collect::<Result<Vec<_>, _>>()?;
     if !peers.is_empty() {
@@ -650,8 +752,10 @@ fn sip_uri(
     example: &str,
 ) -> Result<PacketTarget, ConfigurationError> {
     let problem = match text.parse::<Uri>() {
-        Ok(uri) if !uri.host.is_empty() => return Ok(PacketTarget(text.to_owned())),
-        Ok(_) => "it names no host".to_owned(),
+        Ok(uri) if uri.host.is_empty() => "it names no host".to_owned(),
+        // The stack has no TLS.
+        Ok(uri) if uri.scheme != Scheme::Sip => "it is no sip: URI".to_owned(),
+        Ok(_) => return Ok(PacketTarget(text.to_owned())),
         Err(error) => error.to_string(),
     };
     let problem = format!("{text:?} cannot be called: {problem}");

@@ -58,6 +58,14 @@ fn calls(page: &Page, status: &Status) {
     ] {
         by_phase.with_label_values(&[phase]).set(count as i64);
     }
+    let up = page.gauge(
+        "trunkline_calls_up",
+        "Calls that are talking, by the sides that they came from and went to.",
+        &["between"],
+    );
+    for (between, count) in &status.calls.up_between {
+        up.with_label_values(&[between]).set(*count as i64);
+    }
     page.counters(
         "trunkline_calls_offered_total",
         "Calls offered, by the side they came from.",

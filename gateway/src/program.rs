@@ -11,13 +11,12 @@ use trunkline_directory::client::{BadApex, EnumResolver, ResolverSettings};
 use trunkline_media::packet_io::Backend;
 use trunkline_media::{Media, MediaConfig, MediaError, PacketAllowance};
 use trunkline_program::signal::{Request, Signals};
-use trunkline_rtp::codec::Codec;
 use trunkline_rtp::playout::PlayoutConfig;
 use trunkline_sip::{Endpoint, EndpointConfig, SipError};
 use trunkline_xdp::Mode;
 use trunkline_xdp::network::Network;
 
-use crate::configuration::{BackEnd, CodecName, Configuration, Rtp, Xdp};
+use crate::configuration::{BackEnd, Configuration, Rtp, Xdp};
 use crate::http;
 use crate::journal::Journal;
 use crate::switch::Switch;
@@ -77,7 +76,7 @@ pub fn run(configuration: Configuration) -> Result<(), GatewayError> {
 
 async fn serve(configuration: Configuration) -> Result<(), GatewayError> {
     let file = &configuration.file;
-    if let Some(key) = file.srtp.key_that_permits() {
+    if let Some(key) = configuration.key_that_permits_srtp() {
         tracing::warn!(
             key,
             "SRTP keys travel in SIP over UDP and TCP, where whoever sees the signalling can read \
@@ -92,7 +91,6 @@ async fn serve(configuration: Configuration) -> Result<(), GatewayError> {
         media,
         VoiceSettings {
             address: file.rtp.address,
-            codecs: file.codecs.iter().map(|codec| codec_of(*codec)).collect(),
             ptime_ms: file.rtp.ptime_ms as u16,
             suites: file.srtp.suites.iter().map(|suite| suite.0).collect(),
             cname: file.name.clone(),
@@ -241,15 +239,6 @@ fn rtp_device(rtp: &Rtp) -> Option<String> {
         tracing::warn!(%error, address = %rtp.address, "cannot learn which device has rtp.address");
         None
     })
-}
-
-fn codec_of(name: CodecName) -> Codec {
-    match name {
-        CodecName::Pcma => Codec::Pcma,
-        CodecName::Pcmu => Codec::Pcmu,
-        CodecName::G722 => Codec::G722,
-        CodecName::Opus => Codec::opus_telephony(),
-    }
 }
 
 fn call_control(configuration: &Configuration, lines: &Lines) -> CallControl {

@@ -52,6 +52,8 @@ pub struct Calls {
     pub clearing: usize,
     /// Offered since the start, by the side they came from.
     pub offered: BTreeMap<&'static str, u64>,
+    /// Talking, by the sides that they came from and went to.
+    pub up_between: BTreeMap<&'static str, usize>,
     /// Answered and over since the start, by the sides that they came from and went to.
     pub answered_between: BTreeMap<&'static str, u64>,
     /// Ended since the start, by Q.850 cause.

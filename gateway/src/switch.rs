@@ -2,8 +2,9 @@
 //!
 //! Every event of a leg becomes a call of [`CallControl`]'s methods, every [`Action`] that comes
 //! out becomes a SIP message, a Q.931 request or a command to the media plane. The subjects are in
-//! files of their own: [`packet_legs`] (SIP), [`lines`] (spans), [`voice`] (media), [`records`]
-//! (call records), [`congestion`] (calls that find no room).
+//! files of their own: [`packet_legs`] (SIP), `offers` (what is offered in calls that are up),
+//! [`lines`] (spans), [`voice`] (media), [`records`] (call records), [`congestion`] (calls that find no
+//! room).
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -11,8 +12,8 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc;
 use trunkline_call::control::{InquiryReply, LineOffer, Release};
-use trunkline_call::interworking::cause_text;
-use trunkline_call::record::{CallRecord, LegMedium, LegRecord};
+use trunkline_call::interworking::{Location, cause_text};
+use trunkline_call::record::CallRecord;
 use trunkline_call::routing::{LineNumber, NumberType, PacketTarget};
 use trunkline_call::trunk::{BChannel, SpanIndex};
 use trunkline_call::{Action, CallControl, CallId, LegId};
@@ -25,7 +26,7 @@ use trunkline_sip::{
 };
 use trunkline_tdm::SpanEvent;
 
-use crate::configuration::{Configuration, SrtpPolicy};
+use crate::configuration::{Configuration, SrtpPolicy, Terms};
 use crate::journal::Journal;
 use crate::status::{Calls, Status};
 use crate::voice_quality::VoiceQuality;
@@ -33,13 +34,17 @@ use crate::wall_clock::WallClock;
 
 pub mod congestion;
 pub mod lines;
+mod offers;
 pub mod packet_legs;
 pub mod records;
 mod report;
 pub mod voice;
 
 use congestion::{Change, CongestionWatch, LOOK_EVERY};
-use lines::{LineLeg, Lines, calling_number, is_from_user, line_number};
+use lines::{
+    LineCaller, LineLeg, Lines, calling_number, line_number, release_of_line, request_of_release,
+    speech,
+};
 use packet_legs::{
     PacketLeg, PacketLegs, names_a_number, offer_of, refuses_the_offer, release_of_failure,
 };
@@ -202,7 +207,7 @@ impl Switch {
             }
             SipEvent::Cancelled { leg, cause } => {
                 let release = Release {
-                    from_user: true,
+                    location: Some(Location::USER),
                     status: Some(487),
                     ..Release::with_cause(cause.unwrap_or(16))
                 };
@@ -235,6 +240,8 @@ impl Switch {
                 }
             }
             SipEvent::ReInvite { leg, sdp } => self.offered_again(leg, &sdp),
+            SipEvent::ReInviteAnswered { leg, sdp } => self.onward_accepted(leg, sdp.as_deref()),
+            SipEvent::ReInviteRefused { leg, status } => self.onward_refused(now, leg, status),
             SipEvent::Registered { user, contact, expires_s } => {
                 self.registered(&user, Some(contact), expires_s);
             }
@@ -384,18 +391,18 @@ impl Switch {
             offered: invite.sdp.clone(),
             ..PacketLeg::new(invite.leg, true)
         };
-        if self.control.is_releasing(leg) || self.control.packet_pair(leg).is_some() {
+        if self.control.is_releasing(leg) || self.control.will_be_pair(leg) {
             // It goes nowhere, and no port is opened for it; or its media is opened together with
             // that of whoever is called.
             self.packets.insert(leg, packet);
             return;
         }
-        let policy = self.configuration.file.srtp.policy_of(&host);
+        let terms = self.configuration.terms_of_caller(&host);
         let opened = match &invite.sdp {
-            Some(offer) => self.voice.accept(leg, offer, invite.source.ip(), policy),
+            Some(offer) => self.voice.accept(leg, offer, invite.source.ip(), &terms),
             // RFC 3261 §13.2.1: no offer in the INVITE, so ours goes into the answer; whoever
             // refuses that has no call, so SRTP is offered only where nothing else will do.
-            None => self.voice.offer(leg, policy, policy == SrtpPolicy::Require),
+            None => self.voice.offer(leg, &terms, terms.srtp == SrtpPolicy::Require),
         };
         match opened {
             Ok(description) => {
@@ -500,9 +507,7 @@ impl Switch {
             return;
         };
         let (Some(offer), Some(from)) = (packet.offered.clone(), packet.source) else { return };
-        let policy = self.configuration.file.srtp.policy_of(&from.to_string());
-        let terms = Caller { leg: caller, offer: Some(&offer), from, policy };
-        match self.voice.settle_caller(&terms, called) {
+        match self.voice.settle_caller(caller, &offer, from, called) {
             Ok(description) => packet.description = Some(Sdp(description)),
             Err(error) => tracing::warn!(%error, "the caller's answer stays as it was"),
         }
@@ -513,22 +518,6 @@ impl Switch {
         self.packets.remove(leg);
         self.voice.close(leg);
         self.control.leg_released(now, leg, release);
-    }
-
-    fn offered_again(&mut self, sip: trunkline_sip::LegId, description: &[u8]) {
-        let Some(leg) = self.packets.leg_of(sip) else { return };
-        let from = self.packets.of(leg).and_then(|packet| packet.source);
-        let outcome = match self.voice.offered_again(leg, description, from) {
-            Ok(answer) => self.endpoint.answer_reinvite(sip, answer),
-            Err(error) => {
-                tracing::warn!(%error, "a re-INVITE cannot be accepted");
-                // RFC 3261 §14.2: the session stays as it was.
-                self.endpoint.reject_reinvite(sip, 488)
-            }
-        };
-        if let Err(error) = outcome {
-            tracing::debug!(%error, "SIP leg already gone");
-        }
     }
 
     fn registered(&mut self, user: &str, contact: Option<Uri>, expires_s: u32) {
@@ -639,18 +628,10 @@ impl Switch {
                 self.control.leg_answered(now, leg);
             }
             Indication::Disconnect { cause, .. } => {
-                let release = Release {
-                    from_user: is_from_user(cause.location),
-                    ..Release::with_cause(cause.value)
-                };
-                self.control.leg_disconnected(now, leg, release);
+                self.control.leg_disconnected(now, leg, release_of_line(cause));
             }
             Indication::Released { cause } => {
-                let release = Release {
-                    from_user: is_from_user(cause.location),
-                    ..Release::with_cause(cause.value)
-                };
-                self.line_gone(now, leg, release);
+                self.line_gone(now, leg, release_of_line(cause));
             }
             _ => {}
         }
@@ -676,7 +657,8 @@ impl Switch {
         };
         let number = offer.called.to_e164(&self.control.routing.profile);
         let (call, leg) = self.control.offered_by_line(now, offer);
-        self.lines.insert(leg, LineLeg { call: line_call, channel });
+        let caller = LineCaller { bearer: setup.bearer, calling: setup.calling.clone() };
+        self.lines.insert_caller(leg, LineLeg { call: line_call, channel }, caller);
         let name = self.name_call(call, number);
         tracing::info!(
             call = %name,
@@ -685,13 +667,14 @@ impl Switch {
             called = %setup.called.digits,
             "call from the line"
         );
-        // Data would be decoded, stretched and concealed as if it were speech.
-        if !self.control.is_releasing(leg)
-            && !matches!(
-                setup.bearer.transfer,
-                TransferCapability::Speech | TransferCapability::Audio31
-            )
-        {
+        // Towards packets data would be decoded, stretched and concealed as if it were speech; another
+        // line gets it octet for octet.
+        let is_carried = match setup.bearer.transfer {
+            TransferCapability::Speech | TransferCapability::Audio31 => true,
+            TransferCapability::UnrestrictedDigital => self.control.is_crossing(leg),
+            TransferCapability::Other(_) => false,
+        };
+        if !self.control.is_releasing(leg) && !is_carried {
             tracing::warn!(call = %name, bearer = ?setup.bearer.transfer, "no speech, refused");
             let why = Release::by_gateway(BEARER_NOT_IMPLEMENTED);
             self.control.leg_disconnected(now, leg, why);
@@ -751,6 +734,7 @@ impl Switch {
                     self.answer_packet(leg);
                 }
             }
+            Action::Offer { leg, wish } => self.offer_onward(now, leg, wish),
             Action::Release { leg, release } => self.release(now, leg, release),
             Action::Record(record) => self.call_over(*record),
         }
@@ -787,16 +771,23 @@ impl Switch {
         calling: Option<trunkline_call::control::Calling>,
     ) {
         let profile = &self.control.routing.profile;
-        let calling = calling.map(|calling| {
-            let number = LineNumber::from_e164(&calling.number, NumberType::National, profile);
-            calling_number(&calling, &number)
-        });
+        let number = calling
+            .as_ref()
+            .map(|calling| LineNumber::from_e164(&calling.number, NumberType::National, profile));
+        let caller = self.control.ingress_of(leg).and_then(|leg| self.lines.caller(leg));
+        let (bearer, calling) = match caller {
+            Some(caller) => (caller.bearer, caller.calling_onward(number.as_ref())),
+            None => {
+                let calling = calling.as_ref().zip(number.as_ref());
+                (speech(), calling.map(|(calling, number)| calling_number(calling, number)))
+            }
+        };
         let text = format!(
             "SETUP {} on span {} timeslot {}",
             called.digits, self.lines.spans[channel.span].name, channel.timeslot
         );
         self.ladder(leg, 410, &text);
-        if let Err(error) = self.lines.dial(now, leg, channel, called, calling) {
+        if let Err(error) = self.lines.dial(now, leg, channel, bearer, called, calling) {
             tracing::warn!(%error, "the line cannot be dialled");
             // Q.850 38: network out of order.
             self.control.leg_released(now, leg, Release::by_gateway(38));
@@ -837,17 +828,17 @@ impl Switch {
 
     /// Opens the media of a leg that is called, with that of its caller if that is on the packet side
     /// too; gives our offer.
-    fn offer(&mut self, leg: LegId, policy: SrtpPolicy) -> Result<Vec<u8>, VoiceError> {
+    fn offer(&mut self, leg: LegId, terms: &Terms) -> Result<Vec<u8>, VoiceError> {
         let caller = self.control.packet_pair(leg).map(|(caller, _)| caller);
         let caller = caller.and_then(|leg| Some((leg, self.packets.of(leg)?)));
         let Some((caller, packet)) = caller else {
-            return self.voice.offer(leg, policy, policy.offers());
+            return self.voice.offer(leg, terms, terms.srtp.offers());
         };
         let from = packet.source.unwrap_or(self.configuration.file.rtp.address);
-        let its_policy = self.configuration.file.srtp.policy_of(&from.to_string());
+        let its_terms = self.configuration.terms_of_caller(&from.to_string());
         let offer = packet.offered.as_deref();
-        let terms = Caller { leg: caller, offer, from, policy: its_policy };
-        let (told, offer) = self.voice.open_pair(&terms, leg, policy, policy.offers())?;
+        let caller = Caller { leg: caller, offer, from, terms: &its_terms };
+        let (told, offer) = self.voice.open_pair(&caller, leg, terms, terms.srtp.offers())?;
         if let Some(told) = told {
             packet.description = Some(Sdp(told));
         }
@@ -866,8 +857,8 @@ impl Switch {
         if uri.user.is_empty() {
             uri.user = called.to_string();
         }
-        let policy = self.configuration.file.srtp.policy_of(&uri.host);
-        let offer = self.offer(leg, policy)?;
+        let terms = self.configuration.terms_with(target, &uri.host);
+        let offer = self.offer(leg, &terms)?;
         let own = self.configuration.file.rtp.address.to_string();
         let (user, mut headers) = match &calling {
             Some(calling) if calling.restricted => {
@@ -885,7 +876,7 @@ impl Switch {
         let mut invite = OutgoingInvite::new(uri, Uri::sip(&user, &own, None), offer);
         invite.headers.append(&mut headers);
         invite.headers.push(("Max-Forwards".to_owned(), hops.to_string()));
-        let again_plain = (policy == SrtpPolicy::Prefer).then(|| Box::new(invite.clone()));
+        let again_plain = (terms.srtp == SrtpPolicy::Prefer).then(|| Box::new(invite.clone()));
         self.call_packet(leg, invite, again_plain)?;
         Ok(())
     }
@@ -967,8 +958,7 @@ impl Switch {
 
     fn release(&mut self, now: Instant, leg: LegId, release: Release) {
         if let Some(channel) = self.lines.of(leg).map(|line| line.channel) {
-            let request = Request::Disconnect { cause: release.cause, in_band: false };
-            if self.lines.request(now, leg, request).is_err() {
+            if self.lines.request(now, leg, request_of_release(&release)).is_err() {
                 // Nothing of it is left on the interface.
                 self.line_gone(now, leg, release);
             } else if self.lines.is_alone_on(leg, channel) {
@@ -987,8 +977,8 @@ impl Switch {
 
     fn call_over(&mut self, record: CallRecord) {
         *self.calls.ended_by_cause.entry(record.cause).or_default() += 1;
-        if let Some(sides) = record.answered_at.and_then(|_| sides_of(&record)) {
-            *self.calls.answered_between.entry(sides).or_default() += 1;
+        if let Some(sides) = record.answered_at.and_then(|_| record.between()) {
+            *self.calls.answered_between.entry(sides.name()).or_default() += 1;
         }
         if let Some(congestion) = record.refused {
             *self.calls.refused.entry(congestion.name()).or_default() += 1;
@@ -1041,15 +1031,4 @@ impl Switch {
             tracing::info!(target: "ladder", step, %number, call = %name, "{text}");
         }
     }
-}
-
-/// The sides that a call came from and went to; none if it went nowhere.
-fn sides_of(record: &CallRecord) -> Option<&'static str> {
-    let is_line = |leg: &LegRecord| matches!(leg.medium, LegMedium::Line { .. });
-    Some(match (is_line(&record.ingress), is_line(record.egress.last()?)) {
-        (false, true) => "packet_to_line",
-        (true, false) => "line_to_packet",
-        (false, false) => "packet_to_packet",
-        (true, true) => "line_to_line",
-    })
 }

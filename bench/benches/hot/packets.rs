@@ -119,7 +119,7 @@ pub fn playout_policy() -> Box<dyn Work> {
             arrived: clock,
         };
         loop {
-            match policy.decide(Some(black_box(waiting)), BLOCK as u32) {
+            match policy.decide(Some(black_box(waiting)), BLOCK as u32, false) {
                 Decision::Wait { .. } | Decision::Conceal { .. } => {}
                 Decision::Lengthen { .. } | Decision::Shorten { .. } => {
                     policy.adjusted(0);

@@ -4,12 +4,14 @@ use rtrb::{Consumer, Producer, RingBuffer};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use trunkline_rtp::jitter::{self, Counts, Inserter, Taker};
-use trunkline_rtp::playout::PlayoutStatistics;
+use trunkline_rtp::jitter::{self, Counts, Frame, Inserter, Insertion, Taker};
+use trunkline_rtp::packet::RtpPacket;
+use trunkline_rtp::playout::{PlayoutStatistics, Timeline};
 use trunkline_rtp::telephone_event::Digit;
 
 use crate::coders::Decoders;
 use crate::event::PlayoutFigures;
+use crate::format::Format;
 
 /// Samples from a timeslot that can wait for the worker: a quarter of a second.
 const FROM_LINE_SAMPLES: usize = 2048;
@@ -151,6 +153,33 @@ impl Reading {
 }
 
 impl TimeslotBridge {
+    /// Puts a packet that plays so many samples on the timeline and into the jitter buffer.
+    pub(crate) fn insert(
+        &mut self,
+        timeline: &mut Timeline,
+        format: Format,
+        samples: u16,
+        packet: &RtpPacket<'_>,
+    ) -> Insertion {
+        let header = packet.header;
+        let placed = timeline.place(
+            header.ssrc,
+            header.sequence.0,
+            header.timestamp.0,
+            header.marker,
+            samples,
+            self.inserter.clock(),
+        );
+        self.inserter.insert(Frame {
+            sequence: placed.sequence,
+            media_time: placed.media_time,
+            samples,
+            format: format.tag(),
+            marker: header.marker || placed.joined,
+            payload: packet.payload,
+        })
+    }
+
     pub(crate) fn counts(&self) -> Counts {
         self.inserter.counts()
     }

@@ -1,5 +1,6 @@
 //! One RTP leg on its worker: packets in, packets out, reports, digits.
 
+mod admission;
 mod allowance;
 mod below;
 mod from_line;
@@ -32,6 +33,7 @@ use crate::event::{LegId, LegStatistics, MediaEvent, MediaEventKind};
 use crate::packet_io::{Datagram, PacketIo, PortIndex};
 use crate::ports::Lease;
 use crate::spec::{Direction, Remote, RtpLegSpec, RtpLegUpdate};
+use admission::Admission;
 use allowance::Allowances;
 use from_line::FromLine;
 use incoming::Incoming;
@@ -55,6 +57,7 @@ pub(crate) struct Leg {
     reports: Reports,
     srtp: Srtp,
     allowances: Allowances,
+    admission: Admission,
     rtp_timeout: Duration,
     malformed: u64,
     /// Gives the ports back with the leg.
@@ -188,6 +191,7 @@ impl Leg {
             srtp: Srtp::default(),
             allowances: Allowances::new(settings.allowance, spec.sending.ptime_ms, now),
             rtp_timeout: settings.rtp_timeout,
+            admission: Admission::default(),
             malformed: 0,
             _lease: lease,
             #[cfg(test)]
@@ -220,6 +224,7 @@ impl Leg {
 
     /// The worker's tick: what the line has brought goes out, and what is due is done.
     pub(crate) fn tick(&mut self, io: &mut dyn PacketIo, around: &mut Surroundings<'_>) {
+        self.admit(io, around);
         self.send_from_line(io, around);
         self.send_transcoded(io, around);
         self.look_below(around);
@@ -286,6 +291,7 @@ impl Leg {
         io: &mut dyn PacketIo,
         around: &mut Surroundings<'_>,
     ) -> Box<LegStatistics> {
+        self.admit(io, around);
         // RFC 3550 §6.3.7: a participant that never sent a packet must not send a BYE.
         if self.outgoing.has_sent() || self.reports.sent() > 0 {
             self.send_report(io, around, true);

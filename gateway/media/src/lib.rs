@@ -32,6 +32,7 @@ mod ports;
 mod spec;
 mod timeslot;
 pub mod transcode;
+mod virtual_line;
 mod worker;
 
 pub use config::{MediaConfig, PacketAllowance};
@@ -47,3 +48,4 @@ pub use spec::{
     Direction, Payload, PayloadFormat, Protection, Remote, RtpLegSpec, RtpLegUpdate, Sending,
 };
 pub use timeslot::TimeslotEnd;
+pub use virtual_line::VirtualLine;

@@ -90,6 +90,15 @@ pub trait PacketIo {
         None
     }
 
+    /// Lets nobody but `only` in by a port, if this back end can keep others out before they cost
+    /// anything; none: everybody. The owner of the port judges all the same.
+    fn admit(&mut self, _port: PortIndex, _only: Option<SocketAddr>) {}
+
+    /// Packets that were kept out of a port since it was opened.
+    fn kept_out(&self, _port: PortIndex) -> u64 {
+        0
+    }
+
     /// What has been counted since the start.
     fn counts(&self) -> IoCounts;
 

@@ -308,11 +308,14 @@ impl Worker {
             }
             Command::OpenPair(a, b) => self.open_pair(a, b, now),
             Command::Update { id, update, coders, transcoding, protection } => {
-                let Self { legs, by_serial, events, counters, .. } = self;
+                let Self { io, legs, by_serial, events, counters, .. } = self;
                 let Some(index) = by_serial.get(&id.serial).copied() else { return };
                 let Some(leg) = legs.get_mut(index) else { return };
                 protection.into_iter().for_each(|protection| leg.protect(protection));
-                leg.update(*update, coders, &mut Surroundings { now, counters, events });
+                let mut around = Surroundings { now, counters, events };
+                leg.update(*update, coders, &mut around);
+                // Whoever is expected from now on may speak at once.
+                leg.admit(&mut **io, &mut around);
                 let (own, mates) = *transcoding;
                 leg.translate(own);
                 if let Some(mate) = leg.mate() {

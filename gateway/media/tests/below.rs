@@ -279,11 +279,13 @@ fn a_stranger_brings_nothing_back_and_a_lost_peer_is_noticed() {
     call.speak(200);
     assert!(call.is_below());
     let stranger: UdpSocket = call.hosts.bind_far((address(FAR, false), 31_000));
+    let received_fast = call.total().received_fast;
     for _ in 0..50 {
         let packet = call.a.packet(A_LAW, false, &[0; 160]);
         stranger.send_to(&packet, call.pair.a.local).expect("send");
     }
     wait("the stranger's packets", || call.total().dropped_source == 50);
+    assert_eq!(call.total().received_fast, received_fast, "they were kept out below");
     assert!(call.is_below());
     call.is_one_stream(200);
     // A falls silent.
@@ -326,6 +328,6 @@ fn a_source_beyond_its_allowance_is_brought_back_and_held_to_it() {
     });
     call.speak(1000);
     let total = call.total();
-    assert_eq!(total.streams_given_below, total.streams_recalled, "{total:?}");
-    assert!(total.dropped_rate > 300, "{total:?}");
+    assert_eq!((total.streams_given_below, total.streams_recalled), (1, 1), "{total:?}");
+    assert!(total.dropped_rate > 500, "{total:?}");
 }

@@ -226,6 +226,14 @@ impl Taker {
         taken
     }
 
+    /// Copies the payload of the packet with this sequence number to the front of `payload` and gives
+    /// its length in octets; the packet goes on waiting.
+    ///
+    /// `None` when the packet is not there, or was overwritten in the meantime.
+    pub fn copy(&self, sequence: u64, payload: &mut [u8; PAYLOAD_MAX_OCTETS]) -> Option<usize> {
+        self.ring.slot(sequence).copy(sequence, payload)
+    }
+
     /// Declares the turn of all packets below `sequence` over: they count as late when they come.
     pub fn expire_before(&mut self, sequence: u64) {
         if sequence > self.head {

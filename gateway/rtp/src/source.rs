@@ -180,6 +180,21 @@ impl SourceRule {
         is_hopeless
     }
 
+    /// The only source that can be believed until signalling speaks again, if there is but one.
+    pub fn only(&self, now: Instant) -> Option<SocketAddr> {
+        match self.believed {
+            Believed::Signalled => Some(self.signalled),
+            Believed::Silent => (now >= self.window_end).then_some(self.signalled),
+            // The signalled address may take its place back.
+            Believed::Latched(_) => None,
+        }
+    }
+
+    /// Strangers' packets have been refused before they came here.
+    pub fn refused_unseen(&mut self, packets: u64) {
+        self.counters.stranger += packets;
+    }
+
     /// Judges a packet that came from `source`; allocates nothing.
     #[inline]
     pub fn judge(&mut self, source: SocketAddr, packet: &RtpPacket<'_>, now: Instant) -> Verdict {

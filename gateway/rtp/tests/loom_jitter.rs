@@ -73,6 +73,28 @@ fn an_overwritten_packet_is_never_mixed_with_its_successor() {
 }
 
 #[test]
+fn a_copy_is_whole_and_takes_nothing() {
+    let mut model = loom::model::Builder::new();
+    model.preemption_bound = Some(3);
+    model.check(|| {
+        let (mut inserter, mut taker) = buffer(2);
+        inserter.insert(frame(1, &payload(1)));
+        let network = thread::spawn(move || {
+            // Same slot as 1.
+            inserter.insert(frame(3, &payload(3)));
+            inserter.counts()
+        });
+        let mut out = [0; PAYLOAD_MAX_OCTETS];
+        if let Some(len) = taker.copy(1, &mut out) {
+            assert_eq!(out[..len], payload(1));
+        }
+        let taken = u64::from(taker.take(1, &mut out).is_some());
+        let counts = network.join().unwrap();
+        assert_eq!(taken + counts.overwritten, 1);
+    });
+}
+
+#[test]
 fn a_packet_is_either_taken_or_late_never_both() {
     loom::model(|| {
         let (mut inserter, mut taker) = buffer(2);

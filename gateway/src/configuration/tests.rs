@@ -66,16 +66,79 @@ fn a_prefix_is_routed_once_for_the_calls_of_a_side() {
     }
 }
 
+fn with_routes(routes: &str) -> String {
+    LEAST.replace("routes: []", &format!("routes:\n{routes}"))
+}
+
 #[test]
-fn a_route_leads_to_lines_or_to_peers() {
+fn a_route_leads_to_lines_or_to_peers_or_where_the_directory_says() {
     for (route, problem) in [
-        ("prefix: +81", "has neither"),
-        ("prefix: +81, trunk_groups: [a], peers: [\"sip:192.0.2.7\"]", "has both"),
+        ("prefix: +81", "has none of"),
+        ("prefix: +81, trunk_groups: [a], peers: [\"sip:192.0.2.7\"]", "trunk_groups and peers"),
+        ("prefix: +81, directory: true, peers: [\"sip:192.0.2.7\"]", "peers and directory"),
+        ("prefix: +81, directory: true", "directory.servers"),
         ("prefix: +81, peers: [\"tel:+81333331234\"]", "names no host"),
+        ("prefix: +81, peers: [\"sips:gw.example\"]", "no sip: URI"),
+        ("prefix: +81, peers: [{ uri: gw.example, codec: [pcma] }]", "codec"),
+        ("prefix: +81, peers: [{ uri: gw.example, codecs: [] }]", "peers.0.codecs"),
+        ("prefix: +81, peers: [7]", "host:port"),
     ] {
-        let text = LEAST.replace("routes: []", &format!("routes: [{{ {route} }}]"));
-        let error = read(&text).unwrap_err();
-        assert!(error.contains("routes.0") && error.contains(problem), "{error}");
+        let error = read(&with_routes(&format!("- {{ {route} }}\n"))).unwrap_err();
+        assert!(error.contains("routes") && error.contains(problem), "{route}: {error}");
+    }
+    let servers = "directory: { servers: [\"127.0.0.1:5300\"] }\n";
+    let text = format!("{}{servers}", with_routes("- { prefix: +, directory: true }"));
+    let configuration = read(&text).unwrap();
+    assert_eq!(configuration.routes[0].via, Via::Directory);
+    assert!(configuration.reaches_peers());
+}
+
+#[test]
+fn a_peer_of_a_route_has_terms_of_its_own_or_those_of_everybody() {
+    let text = with_routes(
+        "- { prefix: +81, peers: [\"192.0.2.7:5070\", { uri: \"sip:192.0.2.8\", srtp: require, \
+         codecs: [g722, pcmu] }] }\n",
+    );
+    let configuration = read(&format!("{text}srtp: {{ policy: off }}\ncodecs: [pcma]\n")).unwrap();
+    let Via::Peers(peers) = &configuration.routes[0].via else { panic!("peers") };
+    assert_eq!(peers[0].0, "sip:192.0.2.7:5070");
+    let terms = |place: usize, host| configuration.terms_with(&peers[place], host);
+    let everybodys = Terms { srtp: SrtpPolicy::Off, codecs: vec![Codec::Pcma] };
+    assert_eq!(terms(0, "192.0.2.7"), everybodys);
+    let own = Terms { srtp: SrtpPolicy::Require, codecs: vec![Codec::G722, Codec::Pcmu] };
+    assert_eq!(terms(1, "192.0.2.8"), own);
+    assert_eq!(configuration.terms_of_caller("192.0.2.8"), everybodys);
+    assert_eq!(configuration.key_that_permits_srtp().as_deref(), Some("routes.0.peers.1.srtp"));
+    // What check prints is read again.
+    let written = configuration.to_yaml();
+    assert_eq!(read(&written).unwrap().to_yaml(), written);
+    // One switch cannot have two sets of terms.
+    let twice = "- { prefix: +82, peers: [{ uri: \"192.0.2.8\", srtp: off }] }\n";
+    let error = read(&text.replace("routes:\n", &format!("routes:\n{twice}"))).unwrap_err();
+    assert!(error.contains("routes.1.peers.1") && error.contains("same srtp"), "{error}");
+}
+
+#[test]
+fn a_peers_codecs_must_have_packets_of_the_packet_time() {
+    let peer = "- { prefix: +81, peers: [{ uri: gw.example, codecs: [opus] }] }\n";
+    let text = with_routes(peer).replace("127.0.0.1 }", "127.0.0.1, ptime_ms: 30 }");
+    let error = read(&format!("{text}codecs: [pcma]\n")).unwrap_err();
+    assert!(error.contains("rtp.ptime_ms") && error.contains("routes.0.peers.0.codecs"), "{error}");
+}
+
+#[test]
+fn the_kernel_relay_is_switched_on_and_off() {
+    let relay = |word: &str| {
+        let rtp = format!("127.0.0.1, kernel_relay: {word} }}");
+        read(&LEAST.replace("127.0.0.1 }", &rtp)).map(|read| read.file.rtp.kernel_relay)
+    };
+    assert!(!read(LEAST).unwrap().file.rtp.kernel_relay);
+    for (word, is_on) in [("on", true), ("off", false), ("true", true), ("false", false)] {
+        assert_eq!(relay(word), Ok(is_on), "{word}");
+    }
+    for word in ["sometimes", "1"] {
+        let error = relay(word).unwrap_err();
+        assert!(error.contains("kernel_relay") && error.contains("write on or off"), "{error}");
     }
 }
 

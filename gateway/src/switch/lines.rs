@@ -5,12 +5,13 @@ use std::time::Instant;
 
 use tokio::sync::mpsc;
 use trunkline_call::LegId;
-use trunkline_call::control::Calling;
+use trunkline_call::control::{Calling, Release};
+use trunkline_call::interworking as call;
 use trunkline_call::routing::{LineNumber, NumberType};
 use trunkline_call::trunk::{BChannel, SpanIndex};
 use trunkline_isdn::{
-    self as isdn, BearerCapability, IsdnError, Location, Number, Output, Presentation, PrimaryRate,
-    Request, Screening, Setup, TransferCapability, Variant,
+    self as isdn, BearerCapability, Cause, IsdnError, Location, Number, Output, Presentation,
+    PrimaryRate, Request, Screening, Setup, TransferCapability, Variant,
 };
 use trunkline_tdm::{
     AlarmState, Clock, Span, SpanConfig, SpanEvent, TdmError, TdmoeConfig, TdmoeLine,
@@ -47,12 +48,38 @@ pub struct LineLeg {
     pub channel: BChannel,
 }
 
+/// What SETUP said of a caller on the line, for calls that go on to another line.
+#[derive(Clone, Debug)]
+pub struct LineCaller {
+    /// What its B channel carries.
+    pub bearer: BearerCapability,
+    /// Calling number as it came.
+    pub calling: Option<Number>,
+}
+
+impl LineCaller {
+    /// The calling number towards another line: in that line's form where it was `understood`, with
+    /// the presentation and the screening that it came with (Q.931 §4.5.10).
+    pub fn calling_onward(&self, understood: Option<&LineNumber>) -> Option<Number> {
+        let came = self.calling.as_ref()?;
+        Some(match understood {
+            Some(number) => Number {
+                presentation: came.presentation,
+                screening: came.screening,
+                ..Number::new(number_type(number.number_type), number.digits.clone())
+            },
+            None => came.clone(),
+        })
+    }
+}
+
 /// All spans and the legs on them.
 #[derive(Debug, Default)]
 pub struct Lines {
     /// The spans, in the configuration's order.
     pub spans: Vec<LineSpan>,
     legs: HashMap<LegId, LineLeg>,
+    callers: HashMap<LegId, LineCaller>,
     by_call: HashMap<(SpanIndex, isdn::CallId), LegId>,
 }
 
@@ -126,8 +153,20 @@ impl Lines {
         self.legs.insert(leg, line);
     }
 
+    /// Adds the leg of a caller.
+    pub fn insert_caller(&mut self, leg: LegId, line: LineLeg, caller: LineCaller) {
+        self.insert(leg, line);
+        self.callers.insert(leg, caller);
+    }
+
+    /// What is known of the caller on a leg, if it called us over a line.
+    pub fn caller(&self, leg: LegId) -> Option<&LineCaller> {
+        self.callers.get(&leg)
+    }
+
     /// Forgets a leg.
     pub fn remove(&mut self, leg: LegId) -> Option<LineLeg> {
+        self.callers.remove(&leg);
         let line = self.legs.remove(&leg)?;
         self.by_call.remove(&(line.channel.span, line.call));
         Some(line)
@@ -150,16 +189,14 @@ impl Lines {
         now: Instant,
         leg: LegId,
         channel: BChannel,
+        bearer: BearerCapability,
         called: &LineNumber,
         calling: Option<Number>,
     ) -> Result<(), IsdnError> {
         let setup = Setup {
             channel: channel.timeslot,
             exclusive: true,
-            bearer: BearerCapability {
-                transfer: TransferCapability::Speech,
-                user_layer_1: Some(Variant::EURO_ISDN.user_layer_1),
-            },
+            bearer,
             called: Number::new(number_type(called.number_type), called.digits.clone()),
             calling,
             sending_complete: true,
@@ -238,9 +275,40 @@ fn number_type(number_type: NumberType) -> isdn::NumberType {
     }
 }
 
-/// Whether a cause was given by the user at the far end (Q.850 §2.2.3).
-pub fn is_from_user(location: Location) -> bool {
-    location == Location::User
+/// What a call of ours carries.
+pub fn speech() -> BearerCapability {
+    BearerCapability {
+        transfer: TransferCapability::Speech,
+        user_layer_1: Some(Variant::EURO_ISDN.user_layer_1),
+    }
+}
+
+/// What a cause from the line means to call control.
+pub fn release_of_line(cause: Cause) -> Release {
+    // Q.850 §2.2.3.
+    let location = match cause.location {
+        Location::User => call::Location::USER,
+        Location::PrivateLocal => call::Location(1),
+        Location::PublicLocal => call::Location(2),
+        Location::PublicRemote => call::Location(4),
+        Location::Other(value) => call::Location(value),
+    };
+    Release { location: Some(location), ..Release::with_cause(cause.value) }
+}
+
+/// How a leg on the line is ended: a cause whose location is known keeps it.
+pub fn request_of_release(release: &Release) -> Request {
+    let Some(call::Location(value)) = release.location else {
+        return Request::Disconnect { cause: release.cause, in_band: false };
+    };
+    let location = match value {
+        0 => Location::User,
+        1 => Location::PrivateLocal,
+        2 => Location::PublicLocal,
+        4 => Location::PublicRemote,
+        other => Location::Other(other),
+    };
+    Request::PassOn { cause: Cause { value: release.cause, location } }
 }
 
 /// What a span counts, by name.
@@ -271,6 +339,46 @@ pub fn counters(span: &LineSpan) -> BTreeMap<&'static str, u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_cause_keeps_its_location_from_line_to_line() {
+        for location in [
+            Location::User,
+            Location::PrivateLocal,
+            Location::PublicLocal,
+            Location::PublicRemote,
+            Location::Other(5),
+        ] {
+            let cause = Cause { value: 34, location };
+            let passed_on = request_of_release(&release_of_line(cause));
+            assert_eq!(passed_on, Request::PassOn { cause });
+        }
+        // What was decided on here has the location of our own side.
+        let own = request_of_release(&Release::by_gateway(34));
+        assert_eq!(own, Request::Disconnect { cause: 34, in_band: false });
+    }
+
+    #[test]
+    fn a_calling_number_goes_on_with_its_presentation_and_screening() {
+        let came = Number {
+            presentation: Presentation::Restricted,
+            screening: Screening::Network,
+            ..Number::new(isdn::NumberType::Unknown, "0469595678")
+        };
+        let caller = LineCaller { bearer: speech(), calling: Some(came.clone()) };
+        let national =
+            LineNumber { number_type: NumberType::National, digits: "469595678".to_owned() };
+        let onward = caller.calling_onward(Some(&national)).expect("a number");
+        assert_eq!(
+            (onward.number_type, onward.digits.as_str()),
+            (isdn::NumberType::National, "469595678")
+        );
+        assert_eq!((onward.presentation, onward.screening), (came.presentation, came.screening));
+        // One of the exchange's own plan goes on as it is.
+        let own = Number { digits: "4711".to_owned(), ..came };
+        let caller = LineCaller { calling: Some(own.clone()), ..caller };
+        assert_eq!(caller.calling_onward(None), Some(own));
+    }
 
     #[test]
     fn channel_stays_held_when_a_second_call_on_it_is_refused() {

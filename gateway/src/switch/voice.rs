@@ -6,6 +6,7 @@ use std::net::{IpAddr, SocketAddr};
 use serde_json::{Value, json};
 use trunkline_call::LegId;
 use trunkline_call::congestion::Congestion;
+use trunkline_call::control::Wish;
 use trunkline_call::trunk::BChannel;
 use trunkline_dsp::g711::Law;
 use trunkline_media::{
@@ -15,12 +16,14 @@ use trunkline_media::{
 use trunkline_rtp::RtpError;
 use trunkline_rtp::codec::Codec;
 use trunkline_rtp::rtcp::VoipMetrics;
-use trunkline_rtp::sdp::{Crypto, LocalMedia, Negotiated, Sdp, accept_answer, answer, make_offer};
+use trunkline_rtp::sdp::{
+    Audio, Crypto, Direction, LocalMedia, Negotiated, Sdp, accept_answer, answer, make_offer,
+};
 use trunkline_rtp::srtp::Suite;
 use trunkline_tdm::Bearer;
 
 use super::congestion::of_media;
-use crate::configuration::SrtpPolicy;
+use crate::configuration::{SrtpPolicy, Terms};
 
 mod crossings;
 mod pairs;
@@ -88,15 +91,19 @@ struct VoiceLeg {
     media: trunkline_media::LegId,
     /// With the leg's keys, which stay over all its descriptions.
     local: LocalMedia,
-    /// Our last offer.
+    /// Our last offer before the call was answered.
     offer: Option<Sdp>,
+    /// Our description that is in force.
+    said: Option<Sdp>,
+    /// Our offer in the call that is not answered yet.
+    offered_onward: Option<Sdp>,
     /// It was answered, and the answer is in force.
     answered: bool,
     /// Until it sits on a B channel; a leg of a pair has none.
     end: Option<TimeslotEnd>,
     /// Codecs offered and accepted, best first.
     codecs: Vec<Codec>,
-    /// The codec that was agreed on in the answer to our offer.
+    /// The codec that was agreed on last.
     codec: Option<Codec>,
     /// The leg that called, of a pair of which this is the leg that is called.
     caller: Option<LegId>,
@@ -107,8 +114,6 @@ struct VoiceLeg {
 pub struct VoiceSettings {
     /// Address that RTP is sent from and received on.
     pub address: IpAddr,
-    /// Codecs, best first.
-    pub codecs: Vec<Codec>,
     /// Packet time towards RTP, in ms.
     pub ptime_ms: u16,
     /// SRTP suites, best first.
@@ -165,30 +170,34 @@ impl Voice {
         leg: LegId,
         description: &[u8],
         from: IpAddr,
-        policy: SrtpPolicy,
+        terms: &Terms,
     ) -> Result<Vec<u8>, VoiceError> {
         let offer = Sdp::parse(description)?;
         // The answer needs a port, and the port's leg needs what is negotiated: so negotiate with
         // any port first.
-        let any_port = self.local_media(policy);
-        let (_, negotiated) = answer(&offer, &any_port, &self.settings.codecs)?;
+        let any_port = self.local_media(terms.srtp);
+        let (_, negotiated) = answer(&offer, &any_port, &terms.codecs)?;
         let agreed = Agreed::of(&negotiated, from);
-        let local = self.open(leg, any_port, agreed)?;
-        let (answer, _) = answer(&offer, &local, &self.settings.codecs)?;
-        Ok(answer.to_string().into_bytes())
+        let local = self.open(leg, any_port, agreed, &terms.codecs)?;
+        let (answer, _) = answer(&offer, &local, &terms.codecs)?;
+        let text = answer.to_string().into_bytes();
+        if let Some(voice) = self.legs.get_mut(&leg) {
+            voice.said = Some(answer);
+        }
+        Ok(text)
     }
 
     /// Opens the media of a leg that we make an offer to; gives the offer: of SRTP if
-    /// `with_srtp`, else of plain RTP. `policy` is for what the leg's peer offers later.
+    /// `with_srtp`, else of plain RTP. The SRTP of `terms` is for what the leg's peer offers later.
     pub fn offer(
         &mut self,
         leg: LegId,
-        policy: SrtpPolicy,
+        terms: &Terms,
         with_srtp: bool,
     ) -> Result<Vec<u8>, VoiceError> {
-        let agreed = self.nothing_agreed();
-        let local = self.local_media(policy);
-        self.open(leg, local, agreed)?;
+        let agreed = self.nothing_agreed(&terms.codecs);
+        let local = self.local_media(terms.srtp);
+        self.open(leg, local, agreed, &terms.codecs)?;
         self.offer_anew(leg, with_srtp)
     }
 
@@ -201,6 +210,7 @@ impl Voice {
         }
         let offer = make_offer(&local, &voice.codecs);
         let text = offer.to_string().into_bytes();
+        voice.said = Some(offer.clone());
         voice.offer = Some(offer);
         voice.answered = false;
         Ok(text)
@@ -233,20 +243,26 @@ impl Voice {
         self.legs.get(&leg).is_some_and(|voice| voice.offer.is_some() && !voice.answered)
     }
 
-    /// The peer offers something else in a call that is up (hold, another address); gives our
-    /// answer.
+    /// The peer offers something else in a call that is up (hold, another address), while the other
+    /// party wishes `other`; gives our answer, and what the peer wishes.
     pub fn offered_again(
         &mut self,
         leg: LegId,
         description: &[u8],
         from: Option<IpAddr>,
-    ) -> Result<Vec<u8>, VoiceError> {
+        other: Wish,
+    ) -> Result<(Vec<u8>, Wish), VoiceError> {
         let offer = Sdp::parse(description)?;
         let voice = self.legs.get_mut(&leg).ok_or(VoiceError::NoLeg)?;
         voice.local.version += 1;
+        voice.local.direction = direction_of(other);
         let (answer, negotiated) = answer(&offer, &voice.local, &voice.codecs)?;
         self.media.update(voice.media, RtpLegUpdate::negotiated(&negotiated, from))?;
-        Ok(answer.to_string().into_bytes())
+        voice.codec = Some(negotiated.codec);
+        let offered = offer.audio().map(Audio::effective_direction).unwrap_or_default();
+        let text = answer.to_string().into_bytes();
+        voice.said = Some(answer);
+        Ok((text, Wish { speaks: offered.sends(), listens: offered.receives() }))
     }
 
     /// Connects a packet leg with a B channel: gives what to attach there. Nothing when that still
@@ -313,6 +329,7 @@ impl Voice {
         leg: LegId,
         mut local: LocalMedia,
         agreed: Agreed,
+        codecs: &[Codec],
     ) -> Result<LocalMedia, VoiceError> {
         let opened = self.media.open(self.spec(agreed))?;
         local.rtp = opened.local;
@@ -324,9 +341,11 @@ impl Voice {
                 media: opened.leg,
                 local: local.clone(),
                 offer: None,
+                said: None,
+                offered_onward: None,
                 answered: false,
                 end: Some(opened.timeslot),
-                codecs: self.settings.codecs.clone(),
+                codecs: codecs.to_vec(),
                 codec: None,
                 caller: None,
             },
@@ -334,8 +353,8 @@ impl Voice {
         Ok(local)
     }
 
-    fn nothing_agreed(&self) -> Agreed {
-        Agreed::nothing(self.settings.codecs[0], self.settings.ptime_ms)
+    fn nothing_agreed(&self, codecs: &[Codec]) -> Agreed {
+        Agreed::nothing(codecs[0], self.settings.ptime_ms)
     }
 
     fn spec(&self, agreed: Agreed) -> RtpLegSpec {
@@ -395,6 +414,11 @@ impl Agreed {
             protection: Protection::Plain,
         }
     }
+}
+
+/// The direction that stands for a party towards the other one.
+fn direction_of(wish: Wish) -> Direction {
+    Direction::of(wish.speaks, wish.listens)
 }
 
 /// The port beside that of RTP (RFC 3550 §11).

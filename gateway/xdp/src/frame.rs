@@ -179,7 +179,7 @@ fn finish(mut sum: u64) -> [u8; 2] {
     (!(sum as u16)).to_ne_bytes()
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(loom)))]
 mod tests {
     use super::*;
     use proptest::prelude::*;

@@ -11,6 +11,7 @@ mod ports;
 mod program;
 mod ring;
 mod socket;
+mod sync;
 mod umem;
 
 pub use bpf::Mode;

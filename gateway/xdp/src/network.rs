@@ -307,7 +307,7 @@ fn name_of(index: u32) -> Option<String> {
     Some(CStr::from_bytes_until_nul(&name).ok()?.to_string_lossy().into_owned())
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(loom)))]
 mod tests {
     use super::*;
     use std::net::Ipv4Addr;

@@ -4,9 +4,9 @@ use std::io;
 use std::net::{IpAddr, SocketAddr, SocketAddrV4};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::ptr::{self, NonNull};
-use std::sync::atomic::{AtomicU8, AtomicU16, AtomicU32, AtomicU64, Ordering};
 
 use crate::bpf::{Map, MapKind};
+use crate::sync::{AtomicU8, AtomicU16, AtomicU32, AtomicU64, Ordering, fence, spin_loop};
 
 /// What shall be done with the packets for a port.
 pub(crate) mod action {
@@ -22,6 +22,7 @@ pub(crate) mod action {
 ///
 /// Addresses, ports and SSRC are in network order.
 #[derive(Debug)]
+#[cfg_attr(loom, derive(Default))]
 #[repr(C)]
 pub(crate) struct Entry {
     pub(crate) action: AtomicU32,
@@ -31,6 +32,10 @@ pub(crate) struct Entry {
     pub(crate) version: AtomicU32,
     /// The local address; of IPv4 only the first word.
     pub(crate) local: [AtomicU32; 4],
+    /// The only one that is let in by the port; 0: everybody. Of IPv4 only.
+    pub(crate) admitted: AtomicU32,
+    pub(crate) admitted_port: AtomicU16,
+    _pad_0: AtomicU16,
 
     // From here on for a relay.
     /// The only one that is relayed.
@@ -71,10 +76,13 @@ pub(crate) struct Entry {
     pub(crate) packets: AtomicU64,
     /// Of payload.
     pub(crate) octets: AtomicU64,
+    /// Packets of others than the one that is let in.
+    pub(crate) kept_out: AtomicU64,
 }
 
 /// Octets of an entry.
 pub(crate) const ENTRY_OCTETS: usize = size_of::<Entry>();
+#[cfg(not(loom))]
 const _: () = assert!(ENTRY_OCTETS.is_multiple_of(8));
 
 /// How the program itself relays the packets of a port, and out of which port.
@@ -186,6 +194,8 @@ impl PortTable {
         }
         entry.version.store(if local.is_ipv4() { 4 } else { 6 }, Ordering::Relaxed);
         entry.worker.store(worker, Ordering::Relaxed);
+        entry.admitted.store(0, Ordering::Relaxed);
+        entry.kept_out.store(0, Ordering::Relaxed);
         entry.action.store(action::STEER, Ordering::Release);
         true
     }
@@ -197,65 +207,39 @@ impl PortTable {
         }
     }
 
+    /// Lets nobody but `only` in by a port that is steered; none: everybody. Others are dropped, and
+    /// counted. Of IPv6 everybody is let in.
+    pub fn admit(&self, port: u16, only: Option<SocketAddr>) {
+        let Some(entry) = self.entry(port) else { return };
+        // While it changes nobody is kept out.
+        entry.admitted.store(0, Ordering::Release);
+        if let Some(SocketAddr::V4(only)) = only {
+            entry.admitted_port.store(only.port().to_be(), Ordering::Relaxed);
+            entry.admitted.store(word(*only.ip()), Ordering::Release);
+        }
+    }
+
+    /// Packets that were kept out of a port since it was steered.
+    pub fn kept_out(&self, port: u16) -> u64 {
+        self.entry(port).map_or(0, |entry| entry.kept_out.load(Ordering::Relaxed))
+    }
+
     /// Has the program relay what comes to a port that is steered. Its counters begin anew.
     pub fn relay(&self, port: u16, relay: &Relay) {
-        let Some(entry) = self.entry(port) else { return };
-        let order = Ordering::Relaxed;
-        entry.peer.store(word(*relay.peer.ip()), order);
-        entry.peer_port.store(relay.peer.port().to_be(), order);
-        entry.payload_type_in.store(relay.payload_type.0, order);
-        entry.payload_type_out.store(relay.payload_type.1, order);
-        entry.ssrc_in.store(relay.ssrc.0.to_be(), order);
-        entry.ssrc_out.store(relay.ssrc.1.to_be(), order);
-        entry.timestamp_offset.store(relay.timestamp_offset, order);
-        entry.sequence_offset.store(relay.sequence_offset, order);
-        entry.whole_checksums.store(relay.whole_checksums.into(), order);
-        entry.source.store(word(*relay.source.ip()), order);
-        entry.destination.store(word(*relay.destination.ip()), order);
-        entry.source_port.store(relay.source.port().to_be(), order);
-        entry.destination_port.store(relay.destination.port().to_be(), order);
-        let octets = relay.ethernet.as_flattened();
-        for (number, to) in entry.ethernet.iter().enumerate() {
-            let four = std::array::from_fn(|octet| octets[4 * number + octet]);
-            to.store(u32::from_ne_bytes(four), order);
+        if let Some(entry) = self.entry(port) {
+            entry.relay(relay);
         }
-        let begin = u16::from_ne_bytes([0x45, relay.traffic_class]);
-        entry.ip_begin.store(begin, order);
-        entry.ip_sum.store(constant_sum(begin, relay), order);
-        entry.sequence.store(relay.newest.0.into(), order);
-        entry.timestamp.store(relay.newest.1, order);
-        entry.begun.store(0, order);
-        entry.packets.store(0, order);
-        entry.octets.store(0, order);
-        entry.action.store(action::RELAY, Ordering::Release);
     }
 
     /// Brings the packets of a relayed port back to the worker, and waits the moment that the
     /// program may need for one it is at work on: what it has relayed is final then.
     pub fn recall(&self, port: u16) -> Relayed {
-        let Some(entry) = self.entry(port) else { return Relayed::default() };
-        entry.action.store(action::STEER, Ordering::SeqCst);
-        // The program cannot be stopped half-way but by a kernel that schedules it as a thread: a
-        // worker of higher priority must not wait for it for ever.
-        for _ in 0..PATIENCE {
-            let done = entry.packets.load(Ordering::SeqCst);
-            if entry.begun.load(Ordering::SeqCst) == done {
-                break;
-            }
-            std::hint::spin_loop();
-        }
-        self.relayed(port)
+        self.entry(port).map(Entry::recall).unwrap_or_default()
     }
 
     /// What the program has relayed.
     pub fn relayed(&self, port: u16) -> Relayed {
-        let Some(entry) = self.entry(port) else { return Relayed::default() };
-        Relayed {
-            packets: entry.packets.load(Ordering::Acquire),
-            octets: entry.octets.load(Ordering::Relaxed),
-            sequence: entry.sequence.load(Ordering::Relaxed) as u16,
-            timestamp: entry.timestamp.load(Ordering::Relaxed),
-        }
+        self.entry(port).map(Entry::relayed).unwrap_or_default()
     }
 
     fn entry(&self, port: u16) -> Option<&Entry> {
@@ -263,6 +247,65 @@ impl PortTable {
         // SAFETY: the mapping has `count` entries, which live as long as `self`; the kernel writes
         // them too, and all fields are atomic.
         (index < self.count).then(|| unsafe { self.entries.add(index as usize).as_ref() })
+    }
+}
+
+impl Entry {
+    fn relay(&self, relay: &Relay) {
+        let order = Ordering::Relaxed;
+        self.peer.store(word(*relay.peer.ip()), order);
+        self.peer_port.store(relay.peer.port().to_be(), order);
+        self.payload_type_in.store(relay.payload_type.0, order);
+        self.payload_type_out.store(relay.payload_type.1, order);
+        self.ssrc_in.store(relay.ssrc.0.to_be(), order);
+        self.ssrc_out.store(relay.ssrc.1.to_be(), order);
+        self.timestamp_offset.store(relay.timestamp_offset, order);
+        self.sequence_offset.store(relay.sequence_offset, order);
+        self.whole_checksums.store(relay.whole_checksums.into(), order);
+        self.source.store(word(*relay.source.ip()), order);
+        self.destination.store(word(*relay.destination.ip()), order);
+        self.source_port.store(relay.source.port().to_be(), order);
+        self.destination_port.store(relay.destination.port().to_be(), order);
+        let octets = relay.ethernet.as_flattened();
+        for (number, to) in self.ethernet.iter().enumerate() {
+            let four = std::array::from_fn(|octet| octets[4 * number + octet]);
+            to.store(u32::from_ne_bytes(four), order);
+        }
+        let begin = u16::from_ne_bytes([0x45, relay.traffic_class]);
+        self.ip_begin.store(begin, order);
+        self.ip_sum.store(constant_sum(begin, relay), order);
+        self.sequence.store(relay.newest.0.into(), order);
+        self.timestamp.store(relay.newest.1, order);
+        self.begun.store(0, order);
+        self.packets.store(0, order);
+        self.octets.store(0, order);
+        self.action.store(action::RELAY, Ordering::Release);
+    }
+
+    fn recall(&self) -> Relayed {
+        self.action.store(action::STEER, Ordering::Relaxed);
+        // Either the program sees this, or we see that it has begun: each side has a full barrier
+        // between what it says and what it looks at.
+        fence(Ordering::SeqCst);
+        // The program cannot be stopped half-way but by a kernel that schedules it as a thread: a
+        // worker of higher priority must not wait for it for ever.
+        for _ in 0..PATIENCE {
+            let done = self.packets.load(Ordering::Acquire);
+            if self.begun.load(Ordering::Acquire) == done {
+                break;
+            }
+            spin_loop();
+        }
+        self.relayed()
+    }
+
+    fn relayed(&self) -> Relayed {
+        Relayed {
+            packets: self.packets.load(Ordering::Acquire),
+            octets: self.octets.load(Ordering::Relaxed),
+            sequence: self.sequence.load(Ordering::Relaxed) as u16,
+            timestamp: self.timestamp.load(Ordering::Relaxed),
+        }
     }
 }
 
@@ -288,4 +331,72 @@ fn constant_sum(begin: u16, relay: &Relay) -> u32 {
     let words = addresses.as_flattened().chunks_exact(2).map(|two| [two[0], two[1]]);
     let fixed = [[0x40, 0x00], [64, 17]];
     u32::from(begin) + words.chain(fixed).map(|two| u32::from(u16::from_ne_bytes(two))).sum::<u32>()
+}
+
+#[cfg(all(test, loom))]
+mod model {
+    use std::sync::Arc;
+
+    use loom::thread;
+
+    use super::*;
+
+    /// What the program does with a packet of the stream, in the order of its instructions
+    /// (`program.rs` `relay`): the number under which it went out, or none if the worker gets it.
+    fn packet(entry: &Entry, number: u32) -> Option<u32> {
+        if entry.action.load(Ordering::Relaxed) != action::RELAY {
+            return None;
+        }
+        // An atomic that fetches is a full barrier in the kernel's memory model.
+        entry.begun.fetch_add(1, Ordering::SeqCst);
+        fence(Ordering::SeqCst);
+        if entry.action.load(Ordering::Relaxed) != action::RELAY {
+            entry.begun.fetch_sub(1, Ordering::SeqCst);
+            return None;
+        }
+        let sent = number + u32::from(entry.sequence_offset.load(Ordering::Relaxed));
+        entry.sequence.store(sent, Ordering::Relaxed);
+        entry.timestamp.store(160 * sent, Ordering::Relaxed);
+        entry.octets.fetch_add(160, Ordering::Relaxed);
+        entry.packets.fetch_add(1, Ordering::SeqCst);
+        Some(sent)
+    }
+
+    fn relay() -> Relay {
+        let address = SocketAddrV4::new(std::net::Ipv4Addr::LOCALHOST, 5004);
+        Relay {
+            peer: address,
+            payload_type: (8, 8),
+            ssrc: (1, 2),
+            sequence_offset: 100,
+            timestamp_offset: 0,
+            newest: (100, 0),
+            whole_checksums: true,
+            source: address,
+            destination: address,
+            ethernet: [[0; 6]; 2],
+            traffic_class: 0,
+        }
+    }
+
+    #[test]
+    fn what_is_recalled_is_final_and_no_packet_goes_both_ways() {
+        let mut model = loom::model::Builder::new();
+        model.preemption_bound = Some(3);
+        model.check(|| {
+            let entry = Arc::new(Entry::default());
+            entry.relay(&relay());
+            let theirs = Arc::clone(&entry);
+            let program = thread::spawn(move || [1, 2].map(|number| packet(&theirs, number)));
+            let final_figures = entry.recall();
+            // From here on the worker numbers packets itself.
+            let went = program.join().unwrap();
+            let relayed: Vec<u32> = went.into_iter().flatten().collect();
+            assert_eq!(final_figures.packets, relayed.len() as u64);
+            assert_eq!(final_figures.octets, 160 * relayed.len() as u64);
+            let newest = relayed.last().copied().unwrap_or(100);
+            assert_eq!(u32::from(final_figures.sequence), newest);
+            assert!(went[0].is_some() || went[1].is_none(), "in order: the second is not ahead");
+        });
+    }
 }

@@ -4,6 +4,7 @@
 //! ```text
 //! IPv4 or IPv6 without options, whole, UDP, port of the range?        no -> PASS
 //! port open, and the address ours?                                    no -> PASS
+//! only one sender let in by it, and another one?                      yes -> DROP, counted
 //! port relayed, and RTP of the peer, payload type and stream agreed?  yes -> rewrite, TX
 //! to the AF_XDP socket of (queue, worker); without one                -> PASS
 //! ```
@@ -18,6 +19,7 @@ use Condition::{Above, AnyBit, Equal, NotEqual};
 use Register::{R0, R1, R2, R3, R4, R5, R6, R7, R8, R9, R10};
 use Width::{Octet, Octets2, Octets4};
 
+const XDP_DROP: i32 = 1;
 const XDP_PASS: i32 = 2;
 const XDP_TX: i32 = 3;
 
@@ -59,7 +61,7 @@ pub(crate) fn program(
 ) -> Vec<Instruction> {
     let mut p = Assembler::default();
     let (v4, v6, ours) = (p.label(), p.label(), p.label());
-    let (steer, pass) = (p.label(), p.label());
+    let (steer, pass, stranger) = (p.label(), p.label(), p.label());
 
     p.mov(R6, R1);
     p.load(Octets4, R7, R6, CONTEXT_DATA);
@@ -85,6 +87,13 @@ pub(crate) fn program(
     p.load(Octets4, R3, R7, IP_DESTINATION);
     p.load(Octets4, R4, R9, field(offset_of!(Entry, local)));
     p.jump_if(R3, NotEqual, R4, pass);
+    p.load(Octets4, R4, R9, field(offset_of!(Entry, admitted)));
+    p.jump_if(R4, Equal, 0, ours);
+    p.load(Octets4, R3, R7, IP_SOURCE);
+    p.jump_if(R3, NotEqual, R4, stranger);
+    p.load(Octets2, R3, R7, UDP);
+    p.load(Octets2, R4, R9, field(offset_of!(Entry, admitted_port)));
+    p.jump_if(R3, NotEqual, R4, stranger);
     p.jump(ours);
 
     p.place(v6);
@@ -115,6 +124,13 @@ pub(crate) fn program(
     p.map(R1, sockets);
     p.mov(R3, XDP_PASS);
     p.call(REDIRECT_MAP);
+    p.exit();
+
+    // Gets nothing back, and takes no room in a ring from those who are expected.
+    p.place(stranger);
+    p.mov(R3, 1);
+    p.atomic_add(R9, field(offset_of!(Entry, kept_out)), R3);
+    p.mov(R0, XDP_DROP);
     p.exit();
 
     p.place(pass);
@@ -327,5 +343,5 @@ fn network(number: u16) -> i32 {
     i32::from(number.to_be())
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(loom)))]
 mod tests;

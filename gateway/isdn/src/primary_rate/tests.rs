@@ -194,6 +194,22 @@ fn a_busy_user_is_refused_at_once() {
 }
 
 #[test]
+fn a_cause_that_is_passed_on_keeps_its_location() {
+    let mut interface = Interface::up();
+    let (_, theirs) = interface.call_from_user();
+    let cause = Cause { value: 21, location: Location::PublicRemote };
+    interface.ask_network(theirs, Request::Alerting { in_band: false });
+    interface.seen_by_user();
+    interface.ask_network(theirs, Request::PassOn { cause });
+    assert_eq!(interface.seen_by_user(), [Indication::Disconnect { cause, in_band: false }]);
+    // Of its own the network gives another one.
+    let (_, theirs) = interface.call_from_user();
+    interface.ask_network(theirs, disconnect(21));
+    let seen = interface.seen_by_user();
+    assert!(matches!(seen[..], [Indication::Released { cause: own }] if own != cause), "{seen:?}");
+}
+
+#[test]
 fn both_sides_that_disconnect_at_once_release_the_call() {
     let mut interface = Interface::up();
     let (call, theirs) = interface.call_from_user();

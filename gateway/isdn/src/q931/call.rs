@@ -88,6 +88,12 @@ pub enum Request {
         /// A tone can be heard until the other end releases.
         in_band: bool,
     },
+    /// Ends the call in the same way, with a cause that came from another line: it keeps its location
+    /// (Q.850 §2.2.3).
+    PassOn {
+        /// The cause as it came.
+        cause: Cause,
+    },
 }
 
 /// What happened to a call.
@@ -414,6 +420,10 @@ impl Call {
             Request::Disconnect { cause, in_band } => {
                 self.cause = Cause { value: cause, location: own_location(self.side) };
                 self.disconnect(now, in_band, &mut step);
+            }
+            Request::PassOn { cause } => {
+                self.cause = cause;
+                self.disconnect(now, false, &mut step);
             }
             _ => return Err(self.state),
         }

@@ -16,7 +16,11 @@ use crate::spec::Payload;
 
 /// Packets of nothing but speech after which a stream is given away: a digit or a new description
 /// seldom comes alone.
-const STEADY_PACKETS: u16 = 16;
+const STEADY_PACKETS: i16 = 16;
+
+/// How many more it takes where the source has sent beyond its allowance below, which is noticed only
+/// when somebody looks: 20 s of speech.
+const MISTRUSTED_PACKETS: i16 = 1_000;
 
 /// A stream below, as one of its legs sees it.
 #[derive(Debug)]
@@ -115,7 +119,7 @@ impl Leg {
     /// Brings the streams of both directions back, before something is changed.
     pub(crate) fn recall(&mut self, around: &mut Surroundings<'_>) {
         if let Joint::Pair(pair) = &mut self.joint {
-            pair.steady = 0;
+            pair.steady = pair.steady.min(0);
             for below in [&pair.comes_below, &pair.goes_below].into_iter().flatten() {
                 below.relay.recall();
             }
@@ -126,7 +130,7 @@ impl Leg {
     /// Brings the stream back that comes here.
     pub(super) fn recall_what_comes(&mut self, around: &mut Surroundings<'_>) {
         if let Joint::Pair(Pair { comes_below: Some(below), steady, .. }) = &mut self.joint {
-            *steady = 0;
+            *steady = (*steady).min(0);
             below.relay.recall();
         }
         self.look_what_came(around);
@@ -168,6 +172,9 @@ impl Leg {
             around.counters.packets_relayed_below += news.packets;
             // The kernel keeps to no allowance: a source that sends beyond it is looked at by us.
             if self.allowances.spend_unseen(news.packets, around.now) {
+                if let Joint::Pair(pair) = &mut self.joint {
+                    pair.steady = -MISTRUSTED_PACKETS;
+                }
                 self.recall_what_comes(around);
             }
         }

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use trunkline_rtp::codec::Codec;
-use trunkline_rtp::jitter::{Frame, Insertion};
+use trunkline_rtp::jitter::Insertion;
 use trunkline_rtp::packet::{RtpPacket, SequenceNumber};
 use trunkline_rtp::playout::Timeline;
 use trunkline_rtp::reception::{Arrival, Reception, ReceptionStatistics};
@@ -385,24 +385,8 @@ impl Leg {
         };
         let Joint::Timeslot(line) = &mut self.joint else { return };
         let bridge = &mut line.bridge;
-        let header = packet.header;
-        let placed = self.incoming.timeline.place(
-            header.ssrc,
-            header.sequence.0,
-            header.timestamp.0,
-            header.marker,
-            samples,
-            bridge.inserter.clock(),
-        );
         let before = bridge.counts().overwritten;
-        let insertion = bridge.inserter.insert(Frame {
-            sequence: placed.sequence,
-            media_time: placed.media_time,
-            samples,
-            format: format.tag(),
-            marker: header.marker || placed.joined,
-            payload: packet.payload,
-        });
+        let insertion = bridge.insert(&mut self.incoming.timeline, format, samples, packet);
         let overwritten = bridge.counts().overwritten - before;
         around.counters.dropped_overwritten += overwritten;
         if matches!(insertion, Insertion::Late | Insertion::TooLong) {

@@ -58,8 +58,9 @@ pub(super) struct Pair {
     pub(super) transcoder: Option<Box<Transcoder>>,
     /// The newest packet of speech passed as it was.
     pub(super) is_untouched: bool,
-    /// Packets of nothing but speech that have come to this leg in a row.
-    pub(super) steady: u16,
+    /// Packets of nothing but speech that have come to this leg in a row; from below zero after a
+    /// source has sent too much.
+    pub(super) steady: i16,
     /// The stream that comes to this leg, while it is relayed below.
     pub(super) comes_below: Option<Below>,
     /// The stream that leaves by this leg, while it is.
@@ -100,7 +101,7 @@ impl Pair {
 
     /// A packet has come: of speech in its plainest form, or not.
     pub(super) fn heard(&mut self, is_plain: bool) {
-        self.steady = if is_plain { self.steady.saturating_add(1) } else { 0 };
+        self.steady = if is_plain { self.steady.saturating_add(1) } else { self.steady.min(0) };
     }
 
     /// The present speaker, and what is added to his numbers and timestamps.

@@ -153,6 +153,12 @@ impl Ports {
         self.open.get_mut(port.0 as usize)?.as_mut()
     }
 
+    /// The number of a port whose packets come past the kernel.
+    fn steered(&self, port: PortIndex) -> Option<u16> {
+        let number = self.open.get(port.0 as usize)?.as_ref()?.local.port();
+        (self.by_number[usize::from(number)] == port.0 + 1).then_some(number)
+    }
+
     /// Whose a received datagram is.
     fn receiver(&self, to: SocketAddr) -> Option<PortIndex> {
         let index = self.by_number[usize::from(to.port())].checked_sub(1)?;
@@ -302,6 +308,17 @@ impl PacketIo for AfXdp {
     fn relay_below(&mut self, stream: &Stream) -> Option<RelayBelow> {
         let (out, receiver) = (*self.ports.get_mut(stream.out)?, *self.ports.get_mut(stream.port)?);
         RelayBelow::new(&self.fast_path, &receiver, &out, stream)
+    }
+
+    fn admit(&mut self, port: PortIndex, only: Option<SocketAddr>) {
+        if let Some(number) = self.ports.steered(port) {
+            self.fast_path.bypass.ports.admit(number, only);
+        }
+    }
+
+    fn kept_out(&self, port: PortIndex) -> u64 {
+        let number = self.ports.steered(port);
+        number.map_or(0, |number| self.fast_path.bypass.ports.kept_out(number))
     }
 
     fn counts(&self) -> IoCounts {

@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
-use trunkline_dsp::comfort_noise::ComfortNoise;
-use trunkline_dsp::concealment::Concealment;
+use trunkline_dsp::activity::Activity;
+use trunkline_dsp::comfort_noise::{ComfortNoise, NoiseEstimate, ORDER_MAX};
+use trunkline_dsp::concealment::{Bridge, Concealment};
 use trunkline_dsp::g711::Law;
-use trunkline_dsp::stretch::{LIKENESS_HEARD, LIKENESS_UNHEARD, PERIOD_MAX, lengthen, shorten};
+use trunkline_dsp::stretch::{LIKENESS_HEARD, PERIOD_MAX, cut, extend, shorten};
 use trunkline_rtp::jitter::{PAYLOAD_MAX_OCTETS, Taker, Waiting};
 use trunkline_rtp::playout::{Decision, Playout, PlayoutConfig, PlayoutStatistics};
 
@@ -27,7 +28,10 @@ pub(super) struct Player {
     board: Arc<TimeslotBoard>,
     segment: Box<Segment>,
     payload: Box<[u8; PAYLOAD_MAX_OCTETS]>,
+    activity: Activity,
     concealment: Concealment,
+    bridge: Bridge,
+    background: NoiseEstimate,
     decoders: Decoders,
     comfort_noise: ComfortNoise,
     /// The sender has said that it is silent, and how its silence sounds.
@@ -35,6 +39,9 @@ pub(super) struct Player {
     tones: DigitTones,
     on_hold: bool,
 }
+
+/// Background below this level is silence: the laws have no quieter steps.
+const UNHEARD_DBM0: f32 = -66.0;
 
 /// Samples of tone made at a time.
 const TONE_PIECE: usize = 160;
@@ -52,29 +59,42 @@ struct Segment {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Change {
     None,
-    Lengthen(u32),
-    Shorten(u32),
+    /// So much of its beginning is left out.
+    Skip(usize),
+    /// Where there is no voice.
+    Lengthen(usize),
+    /// Where there is no voice.
+    Shorten(usize),
+    /// By a pitch period, if the voice repeats itself there.
+    ShortenVoice(usize),
 }
 
-/// A change by more than this, in samples, is in a hurry and may be heard.
-const AT_LEISURE_MAX: u32 = 480;
-
 impl Change {
-    /// Changes the first `samples` of `linear` by a pitch period, if one fits; the samples added.
-    fn apply(self, linear: &mut [i16], samples: usize) -> i32 {
-        let likeness = |wanted| {
-            if wanted > AT_LEISURE_MAX { LIKENESS_HEARD } else { LIKENESS_UNHEARD }
-        };
+    /// The length of a packet of `samples` of which nothing is known but what is left out.
+    fn length(self, samples: usize) -> usize {
+        match self {
+            Self::Skip(skipped) => samples.saturating_sub(skipped),
+            _ => samples,
+        }
+    }
+
+    /// Changes the first `samples` of `linear`; the samples added.
+    fn apply(self, linear: &mut [i16], samples: usize, pausing: bool) -> i32 {
         match self {
             Self::None => 0,
-            Self::Lengthen(wanted) => {
-                // More than asked for is no harm: whole periods only.
-                lengthen(linear, samples, PERIOD_MAX, likeness(wanted)) as i32
+            Self::Skip(skipped) => {
+                linear.copy_within(skipped.min(samples)..samples, 0);
+                -(skipped.min(samples) as i32)
             }
-            Self::Shorten(wanted) => {
-                let most = PERIOD_MAX.min(wanted as usize);
-                -(shorten(&mut linear[..samples], most, likeness(wanted)) as i32)
+            Self::Lengthen(wanted) if pausing => extend(linear, samples, wanted) as i32,
+            Self::Shorten(wanted) | Self::ShortenVoice(wanted) if pausing => {
+                -(cut(&mut linear[..samples], wanted) as i32)
             }
+            Self::ShortenVoice(wanted) => {
+                let most = PERIOD_MAX.min(wanted);
+                -(shorten(&mut linear[..samples], most, LIKENESS_HEARD) as i32)
+            }
+            Self::Lengthen(_) | Self::Shorten(_) => 0,
         }
     }
 }
@@ -100,7 +120,10 @@ impl Player {
                 len: 0,
             }),
             payload: Box::new([0; PAYLOAD_MAX_OCTETS]),
+            activity: Activity::new(),
             concealment: Concealment::new(),
+            bridge: Bridge::new(),
+            background: NoiseEstimate::new(),
             decoders: Decoders::default(),
             comfort_noise: ComfortNoise::new(),
             far_end_silent: false,
@@ -190,20 +213,34 @@ impl Player {
             // What is missing now is not lost: the other side sends no speech.
             self.policy.pause();
         }
-        match self.policy.decide(next, wanted as u32) {
-            Decision::Play { sequence } => {
+        match self.policy.decide(next, wanted as u32, !self.activity.is_voice()) {
+            Decision::Play { sequence, skip: 0 } => {
                 self.take(sequence, next, Change::None);
             }
+            Decision::Play { sequence, skip } => {
+                self.take(sequence, next, Change::Skip(skip as usize));
+            }
             Decision::Lengthen { sequence, samples } => {
-                let added = self.take(sequence, next, Change::Lengthen(samples));
+                let added = self.take(sequence, next, Change::Lengthen(samples as usize));
                 self.policy.adjusted(added);
             }
-            Decision::Shorten { sequence, samples } => {
-                let added = self.take(sequence, next, Change::Shorten(samples));
+            Decision::Shorten { sequence, samples, in_speech } => {
+                let change = match in_speech {
+                    true => Change::ShortenVoice(samples as usize),
+                    false => Change::Shorten(samples as usize),
+                };
+                let added = self.take(sequence, next, change);
                 self.policy.adjusted(added);
             }
             Decision::Discard { sequence } => self.taker.expire_before(sequence + 1),
-            Decision::Conceal { samples } => self.conceal(samples as usize),
+            Decision::Conceal { samples, next_in } => {
+                if let (Some(next), Some(next_in)) = (next, next_in) {
+                    self.lead_to(next, next_in as usize);
+                } else {
+                    self.bridge.clear();
+                }
+                self.conceal(samples as usize);
+            }
             Decision::Wait { samples } => self.silence(samples as usize),
         }
         self.board.publish(&self.policy.statistics());
@@ -231,11 +268,16 @@ impl Player {
             _ => None,
         };
         let Some(as_sent) = decoded else {
-            self.conceal(samples);
+            self.bridge.clear();
+            self.conceal(change.length(samples));
             return 0;
         };
         let segment = &mut *self.segment;
-        let added = change.apply(&mut segment.linear, samples);
+        let pausing = !self.activity.listen(&segment.linear[..samples]);
+        if pausing {
+            self.background.observe(&segment.linear[..samples]);
+        }
+        let added = change.apply(&mut segment.linear, samples, pausing);
         segment.len = samples.saturating_add_signed(added as isize);
         let blends = self.concealment.is_concealing();
         let linear = &mut segment.linear[..segment.len];
@@ -271,15 +313,46 @@ impl Player {
         true
     }
 
+    /// What is concealed leads to the packet that waits, which plays in `next_in` samples.
+    fn lead_to(&mut self, next: Waiting, next_in: usize) {
+        if self.bridge.left() == next_in {
+            return;
+        }
+        self.bridge.clear();
+        let samples = usize::from(next.samples);
+        // The other decoders have a past that the packet's turn must not come before.
+        let Format::G711(law) = Format::from_tag(next.format) else { return };
+        if self.taker.copy(next.sequence, &mut self.payload) != Some(samples) {
+            return;
+        }
+        let known = &mut self.segment.linear[..samples];
+        law.decode_block(&self.payload[..samples], known);
+        self.bridge.lay(next_in, known);
+    }
+
     fn conceal(&mut self, samples: usize) {
+        if !self.concealment.is_concealing() {
+            let mut description = [0; ORDER_MAX + 1];
+            let octets = match self.background.level_dbm0() < UNHEARD_DBM0 {
+                true => 0,
+                false => self.background.write(&mut description),
+            };
+            self.concealment.fade_into(&description[..octets]);
+        }
         let segment = &mut *self.segment;
         let linear = &mut segment.linear[..samples];
-        self.concealment.conceal(linear);
+        self.concealment.conceal_towards(linear, &mut self.bridge);
         self.law.encode_block(linear, &mut segment.octets[..samples]);
         segment.len = samples;
     }
 
     fn silence(&mut self, samples: usize) {
+        let is_over = self.on_hold || self.messages.is_abandoned();
+        if self.concealment.is_concealing() && !self.far_end_silent && !is_over {
+            // Nobody has said that there is silence: the background goes on.
+            self.bridge.clear();
+            return self.conceal(samples);
+        }
         let segment = &mut *self.segment;
         let linear = &mut segment.linear[..samples];
         if self.far_end_silent {

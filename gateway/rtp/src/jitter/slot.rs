@@ -106,8 +106,32 @@ impl Slot {
         sequence: u64,
         payload: &mut [u8; PAYLOAD_MAX_OCTETS],
     ) -> Option<usize> {
-        let ready = pack(sequence, State::Ready);
-        if self.word.load(Ordering::Acquire) != ready {
+        let len = self.read(sequence, payload)?;
+        // Fails exactly when the inserter has overwritten the slot while we read.
+        self.word
+            .compare_exchange(
+                pack(sequence, State::Ready),
+                pack(sequence, State::Taken),
+                Ordering::Release,
+                Ordering::Relaxed,
+            )
+            .is_ok()
+            .then_some(len)
+    }
+
+    /// Taker: copies the payload out and leaves the packet where it is; the length in octets.
+    pub(super) fn copy(
+        &self,
+        sequence: u64,
+        payload: &mut [u8; PAYLOAD_MAX_OCTETS],
+    ) -> Option<usize> {
+        let len = self.read(sequence, payload)?;
+        (self.word.load(Ordering::Relaxed) == pack(sequence, State::Ready)).then_some(len)
+    }
+
+    /// What may be torn until the state word is seen to be still the same.
+    fn read(&self, sequence: u64, payload: &mut [u8; PAYLOAD_MAX_OCTETS]) -> Option<usize> {
+        if self.word.load(Ordering::Acquire) != pack(sequence, State::Ready) {
             return None;
         }
         // A torn meta word cannot name more octets than there are.
@@ -117,16 +141,7 @@ impl Slot {
             chunk.copy_from_slice(&octets[..chunk.len()]);
         }
         fence(Ordering::Acquire);
-        // Fails exactly when the inserter has overwritten the slot while we read.
-        self.word
-            .compare_exchange(
-                ready,
-                pack(sequence, State::Taken),
-                Ordering::Release,
-                Ordering::Relaxed,
-            )
-            .is_ok()
-            .then_some(len)
+        Some(len)
     }
 }
 

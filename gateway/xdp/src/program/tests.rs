@@ -8,6 +8,7 @@ use crate::bpf::{Map, MapKind, Program};
 use crate::frame::{self, Ethernet};
 use crate::ports::{Relay, Relayed};
 
+const DROP: u32 = 1;
 const PASS: u32 = 2;
 const TX: u32 = 3;
 const OURS: &str = "192.0.2.9:20002";
@@ -106,6 +107,34 @@ fn only_packets_for_open_ports_are_touched() {
         assert_eq!(bench.program.run(&other).unwrap(), (PASS, other.clone()));
     }
     assert_eq!(bench.table.relayed(20_002).packets, 0);
+}
+
+#[test]
+fn who_is_not_let_in_gets_nothing_back_and_is_counted() {
+    let Some(bench) = bench() else { return };
+    assert!(bench.table.steer(address(OURS), 0));
+    let run = |from: &str| {
+        let packet = packet(from, OURS, &rtp(0x80, 8, 1, 1, 0x1111_2222));
+        let (verdict, after) = bench.program.run(&packet).unwrap();
+        assert_eq!(after, packet);
+        verdict
+    };
+    let peer = address(PEER);
+    let same_host = format!("{}:{}", peer.ip(), peer.port() + 2);
+    let strangers = ["198.51.100.9:4000", same_host.as_str()];
+    bench.table.admit(20_002, Some(peer));
+    assert!(strangers.iter().all(|from| run(from) == DROP));
+    // No socket is there in a test run: what is steered is passed.
+    assert_eq!(run(PEER), PASS);
+    assert_eq!(bench.table.kept_out(20_002), 2);
+    bench.table.admit(20_002, None);
+    assert!(strangers.iter().all(|from| run(from) == PASS));
+    assert_eq!(bench.table.kept_out(20_002), 2);
+    // The next owner of the port begins anew.
+    bench.table.admit(20_002, Some(peer));
+    bench.table.pass(20_002);
+    assert!(bench.table.steer(address(OURS), 0));
+    assert_eq!((run(strangers[0]), bench.table.kept_out(20_002)), (PASS, 0));
 }
 
 #[test]
