@@ -200,7 +200,7 @@ pub(super) async fn delete(
 
 async fn remove(state: &Arc<State>, who: &Who, name: String) -> Result<(), Fault> {
     // Nobody gives it new prefixes meanwhile.
-    let _version = state.version().lock().await;
+    let _provisioning = state.provisioning().lock().await;
     let place = state.fleet().place(&name);
     let place = place.ok_or_else(|| Fault::not_found(format!("there is no gateway {name:?}")))?;
     let edition = state.edition();
