@@ -21,6 +21,7 @@ use crate::gateways::Gateways;
 use crate::http::tls::Tls;
 use crate::http::{Fault, Scope, Tokens, Who};
 use crate::provisioning::{self, Import, ProvisioningError, entry};
+use crate::redirect::Redirects;
 use crate::store::{Action, Change, Store, StoreError};
 use crate::table::Table;
 use crate::{Configuration, DirectoryError};
@@ -46,6 +47,7 @@ pub(crate) struct State {
     import: Mutex<Option<Import>>,
     tokens: RwLock<Tokens>,
     pub(crate) counters: CounterSet,
+    pub(crate) redirects: Redirects,
     pub(crate) reloads: Reloads,
 }
 
@@ -93,6 +95,7 @@ impl State {
             import: Mutex::default(),
             tokens: RwLock::new(tokens),
             counters: CounterSet::default(),
+            redirects: Redirects::default(),
             reloads: Reloads::default(),
         };
         Ok((configuration, state))
@@ -193,7 +196,7 @@ impl State {
         };
         if SocketKeys::of(&configuration) != self.sockets {
             tracing::warn!(
-                "listen, http, http_tls, udp_workers, response_rate, tcp, and whether there is a \
+                "listen, http, http_tls, sip, udp_workers, response_rate, tcp, and whether there is a \
                  store, change at a restart only"
             );
         }
@@ -377,9 +380,9 @@ struct SocketKeys(String);
 impl SocketKeys {
     fn of(configuration: &Configuration) -> Self {
         let Configuration { listen, http, udp_workers, response_rate, tcp, .. } = configuration;
-        let Configuration { store, http_tls, .. } = configuration;
+        let Configuration { store, http_tls, sip, .. } = configuration;
         let sockets = format!("{listen:?} {http:?} {udp_workers:?} {response_rate:?} {tcp:?}");
-        Self(format!("{sockets} {store:?} {http_tls:?}"))
+        Self(format!("{sockets} {store:?} {http_tls:?} {sip:?}"))
     }
 }
 

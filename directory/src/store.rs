@@ -268,7 +268,7 @@ impl Store {
         Ok(snapshot)
     }
 
-    /// Writes a big table; it counts when [`Change::Base`] with the result is stored.
+    /// Writes a big table; it counts when the database points to the result.
     ///
     /// # Errors
     /// The file's.
