@@ -2,6 +2,8 @@
 
 #[path = "http/described.rs"]
 mod described;
+#[path = "http/page.rs"]
+mod page;
 #[path = "sip/redirect.rs"]
 mod redirect;
 #[path = "http/registration.rs"]
