@@ -3,7 +3,7 @@
 
 mod access;
 mod fault;
-mod gateways;
+pub(crate) mod gateways;
 mod imports;
 mod lookup;
 mod metrics;
