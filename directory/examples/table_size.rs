@@ -5,8 +5,8 @@
 //! cargo run --release -p trunkline-directory --example table_size -- 100000000 dense
 //! ```
 //!
-//! `dense` are numbers in a row below +81, `spread` ones drawn from all of nine digits below it. One
-//! number in three hundred is a shorter prefix, as carriers' tables have them.
+//! `dense` are numbers in a row below +81, `spread` ones drawn at random from all of nine digits below
+//! it. One number in three hundred is a shorter prefix, as carriers' tables have them.
 
 use std::hint::black_box;
 use std::process::ExitCode;
@@ -32,14 +32,16 @@ fn main() -> ExitCode {
     let routes: Vec<u32> = (0..ROUTES)
         .map(|place| builder.route(Route::new(vec![Choice::new(place as u32, 10, 10)])))
         .collect();
-    for prefix in 1..=(count / 300).min(99_999) {
+    let prefixes = (count / 300).min(99_999);
+    for prefix in 1..=prefixes {
         builder.add(below_81(prefix, 5), routes[(prefix % ROUTES) as usize]);
     }
-    // Steps of one over a random start, or of a constant fraction: each number once, in order.
-    let step = if is_dense { 1 } else { 1_000_000_000 / count };
+    // One number of each part, so that what is in the table is known without another table.
+    let part = if is_dense { 1 } else { 1_000_000_000 / count };
+    let number_of = |place: u64| place * part + mixed(place) % part;
     for place in 0..count {
-        let number = place * step;
-        builder.add(below_81(number, 9), routes[(route_of(number)) as usize]);
+        let number = number_of(place);
+        builder.add(below_81(number, 9), routes[route_of(number) as usize]);
     }
     let snapshot = match builder.build() {
         Ok(snapshot) => snapshot,
@@ -85,20 +87,12 @@ fn main() -> ExitCode {
     println!("read      {:.2} s", began.elapsed().as_secs_f64());
     drop(written);
 
-    let mut draw = 1_u64;
-    let mut next = || {
-        draw = draw.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        draw >> 33
-    };
     let lookups = 2_000_000;
-    let hits: Vec<u64> = (0..lookups).map(|_| next() % count * step).collect();
-    for (what, numbers) in
-        [("hit", hits.clone()), ("miss", hits.iter().map(|number| number ^ 1 << 35).collect())]
-    {
-        let queries: Vec<Digits> = numbers
-            .iter()
-            .map(|&number| if what == "hit" { below_81(number, 9) } else { elsewhere(number) })
-            .collect();
+    let hits: Vec<Digits> =
+        (0..lookups).map(|draw| below_81(number_of(mixed(draw) % count), 9)).collect();
+    let drawn = |draw: u64| mixed(draw + lookups) % 1_000_000_000;
+    let misses: Vec<Digits> = (0..lookups).map(|draw| elsewhere(drawn(draw))).collect();
+    for (what, queries) in [("hit", hits), ("miss", misses)] {
         let began = Instant::now();
         for &query in &queries {
             black_box(table.find(black_box(query)));
@@ -106,21 +100,39 @@ fn main() -> ExitCode {
         let ns = began.elapsed().as_nanos() as f64 / lookups as f64;
         println!("{what:9} {ns:.0} ns");
     }
-    // What is in the table leads where it was said; what lies between does not.
-    for &number in &hits {
-        let digits = below_81(number, 9);
-        let Found::Routes(matched) = table.find(digits) else {
-            eprintln!("+{digits} is not found");
-            return ExitCode::FAILURE;
+    for draw in 0..lookups {
+        // Half of them are in the table, if it is thin.
+        let number = if draw % 2 == 0 { number_of(drawn(draw) % count) } else { drawn(draw) };
+        let (place, prefix) = (number / part, number / 10_000);
+        let wanted = if place < count && number_of(place) == number {
+            Some((below_81(number, 9), route_of(number)))
+        } else if (1..=prefixes).contains(&prefix) {
+            Some((below_81(prefix, 5), prefix % ROUTES))
+        } else {
+            None
         };
-        let gateway = matched.choices().next().map(|choice| u64::from(choice.gateway));
-        if matched.prefix != digits || gateway != Some(route_of(number)) {
-            eprintln!("+{digits} leads to {gateway:?}");
+        let found = match table.find(below_81(number, 9)) {
+            Found::Routes(matched) => {
+                let gateway = matched.choices().next().map(|choice| u64::from(choice.gateway));
+                gateway.map(|gateway| (matched.prefix, gateway))
+            }
+            Found::Interior | Found::Nothing => None,
+        };
+        if found != wanted {
+            eprintln!("+81{number:09} leads to {found:?} instead of {wanted:?}");
             return ExitCode::FAILURE;
         }
     }
     println!("checked   {lookups} numbers");
     ExitCode::SUCCESS
+}
+
+/// One step of splitmix64: the same for the same place, and as good as drawn.
+fn mixed(place: u64) -> u64 {
+    let mut mixed = place.wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    mixed = (mixed ^ mixed >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    mixed = (mixed ^ mixed >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
+    mixed ^ mixed >> 31
 }
 
 /// Neighbours go the same way, in blocks of uneven length.
