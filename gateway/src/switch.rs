@@ -601,6 +601,12 @@ impl Switch {
             Output::Restarted { channels } => {
                 tracing::info!(span = %self.lines.spans[span].name, ?channels, "restarted");
             }
+            Output::RestartFailed { channel } => {
+                tracing::warn!(span = %self.lines.spans[span].name, ?channel, "restart not acknowledged");
+            }
+            Output::Service { channel, state, .. } => {
+                tracing::info!(span = %self.lines.spans[span].name, channel, ?state, "service");
+            }
             Output::Call { call, indication } => self.indication(now, span, call, indication),
             // Sent by the lines themselves.
             Output::Frame(_) => {}

@@ -248,7 +248,7 @@ impl Exchange {
             }
             Output::LinkUp => tracing::info!(span = %self.trunks[trunk].name, "data link up"),
             Output::LinkDown => tracing::info!(span = %self.trunks[trunk].name, "data link down"),
-            Output::Restarted { .. } => {}
+            Output::Restarted { .. } | Output::RestartFailed { .. } | Output::Service { .. } => {}
             Output::Call { call, indication } => self.indication(trunk, call, indication),
         }
     }
@@ -338,6 +338,7 @@ impl Exchange {
             called: self.line_number(called),
             calling: Some(self.line_number(number)),
             sending_complete: true,
+            ..Setup::default()
         };
         let line_call =
             self.trunks[trunk].interface.setup(now, &setup).map_err(|error| error.to_string())?;

@@ -211,7 +211,7 @@ fn a_burst_of_calls_leaves_nothing_but_its_records() {
             "  - { number: \"03-3333-0002\", network: A, when_called: { answer_after_ms: 50 } }\n"
                 .to_owned();
     });
-    let sipp = Sipp { calls: 60, calls_per_s: 30, ..Sipp::at(&network.layout, 3) };
+    let sipp = Sipp { calls: 60, calls_per_s: 20, ..Sipp::at(&network.layout, 3) };
     run(&network, &sipp, "burst", "0333330002", &sipp::short_call(300));
     let gateway = network.layout.gateway_a();
     wait_idle(gateway);

@@ -200,6 +200,7 @@ impl Lines {
             called: Number::new(number_type(called.number_type), called.digits.clone()),
             calling,
             sending_complete: true,
+            ..Setup::default()
         };
         let call = self.spans[channel.span].interface.setup(now, &setup)?;
         self.insert(leg, LineLeg { call, channel });

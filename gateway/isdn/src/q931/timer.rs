@@ -2,7 +2,11 @@
 
 use std::time::{Duration, Instant};
 
-/// A timer, by its name in the standard.
+use crate::Side;
+
+/// A timer, by its name in the standard. Those of broadcast SETUP (T312), segments (T314),
+/// suspended calls (T307, T318, T319), packets (T320) and a second D channel (T321) belong to
+/// procedures that a point-to-point primary rate interface does not have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Timer {
     /// T301: the called party is alerted.
@@ -15,6 +19,8 @@ pub enum Timer {
     T304,
     /// T305: DISCONNECT was sent.
     T305,
+    /// T306: DISCONNECT was sent by the network and a tone is given with it.
+    T306,
     /// T308: RELEASE was sent.
     T308,
     /// T309: the data link is down under an active call.
@@ -25,10 +31,31 @@ pub enum Timer {
     T313,
     /// T316: RESTART was sent.
     T316,
+    /// T322: STATUS ENQUIRY was sent.
+    T322,
 }
 
-/// How long the timers run. Defaults are those of Q.931 tables 9-1 and 9-2; where a range is
-/// given, the value that most networks use.
+impl Timer {
+    /// Its number.
+    pub fn number(self) -> u16 {
+        match self {
+            Self::T301 => 301,
+            Self::T302 => 302,
+            Self::T303 => 303,
+            Self::T304 => 304,
+            Self::T305 => 305,
+            Self::T306 => 306,
+            Self::T308 => 308,
+            Self::T309 => 309,
+            Self::T310 => 310,
+            Self::T313 => 313,
+            Self::T316 => 316,
+            Self::T322 => 322,
+        }
+    }
+}
+
+/// How long the timers run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[allow(missing_docs)] // The names are the standard's.
 pub struct Timers {
@@ -37,31 +64,40 @@ pub struct Timers {
     pub t303: Duration,
     pub t304: Duration,
     pub t305: Duration,
+    pub t306: Duration,
     pub t308: Duration,
     pub t309: Duration,
     pub t310: Duration,
     pub t313: Duration,
     pub t316: Duration,
+    pub t322: Duration,
 }
 
-impl Default for Timers {
-    fn default() -> Self {
+impl Timers {
+    /// The defaults of Q.931 tables 9-1 (network) and 9-2 (user); where a range is given, the value
+    /// that most networks use.
+    pub fn new(side: Side) -> Self {
         Self {
             t301: Duration::from_secs(180),
             t302: Duration::from_secs(15),
             t303: Duration::from_secs(4),
-            t304: Duration::from_secs(20),
+            t304: match side {
+                Side::Network => Duration::from_secs(20),
+                Side::User => Duration::from_secs(30),
+            },
             t305: Duration::from_secs(30),
+            t306: Duration::from_secs(30),
             t308: Duration::from_secs(4),
             t309: Duration::from_secs(90),
+            // 10 s in table 9-1, 30 s to 120 s in table 9-2: what a private exchange needs that
+            // forwards calls is within both sides' reach.
             t310: Duration::from_secs(40),
             t313: Duration::from_secs(4),
             t316: Duration::from_secs(120),
+            t322: Duration::from_secs(4),
         }
     }
-}
 
-impl Timers {
     /// How long a timer runs.
     pub fn duration(&self, timer: Timer) -> Duration {
         match timer {
@@ -70,20 +106,23 @@ impl Timers {
             Timer::T303 => self.t303,
             Timer::T304 => self.t304,
             Timer::T305 => self.t305,
+            Timer::T306 => self.t306,
             Timer::T308 => self.t308,
             Timer::T309 => self.t309,
             Timer::T310 => self.t310,
             Timer::T313 => self.t313,
             Timer::T316 => self.t316,
+            Timer::T322 => self.t322,
         }
     }
 }
 
-/// The timers that run for one call: the one of its state, and T309 beside it.
+/// The timers that run for one call: the one of its state, and T309 and T322 beside it.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Running {
     state: Option<(Timer, Instant)>,
     link: Option<Instant>,
+    enquiry: Option<Instant>,
 }
 
 impl Running {
@@ -91,6 +130,7 @@ impl Running {
         let at = now + timers.duration(timer);
         match timer {
             Timer::T309 => self.link = Some(at),
+            Timer::T322 => self.enquiry = Some(at),
             _ => self.state = Some((timer, at)),
         }
     }
@@ -104,8 +144,22 @@ impl Running {
         self.link = None;
     }
 
+    pub(crate) fn stop_t322(&mut self) {
+        self.enquiry = None;
+    }
+
+    pub(crate) fn is_enquiring(&self) -> bool {
+        self.enquiry.is_some()
+    }
+
+    /// The timer of the state.
+    #[cfg(test)]
+    pub(crate) fn of_state(&self) -> Option<Timer> {
+        self.state.map(|(timer, _)| timer)
+    }
+
     pub(crate) fn next_deadline(&self) -> Option<Instant> {
-        self.state.map(|(_, at)| at).into_iter().chain(self.link).min()
+        self.state.map(|(_, at)| at).into_iter().chain(self.link).chain(self.enquiry).min()
     }
 
     /// Takes a timer that has run out.
@@ -113,6 +167,10 @@ impl Running {
         if self.link.is_some_and(|at| at <= now) {
             self.link = None;
             return Some(Timer::T309);
+        }
+        if self.enquiry.is_some_and(|at| at <= now) {
+            self.enquiry = None;
+            return Some(Timer::T322);
         }
         let (timer, at) = self.state?;
         if at > now {

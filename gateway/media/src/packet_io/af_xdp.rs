@@ -21,7 +21,7 @@ use trunkline_xdp::{Binding, Bypass, Lanes, Mode, Onward, XdpError};
 
 use super::mio::Mio;
 use super::{
-    Backend, DATAGRAM_MAX_OCTETS, Datagram, IoCounts, PacketIo, PortIndex, Sink, Stream,
+    Backend, DATAGRAM_MAX_OCTETS, Datagram, IoCounts, PacketIo, PortIndex, Sender, Sink, Stream,
     TAILROOM_OCTETS, Verdict,
 };
 
@@ -310,7 +310,7 @@ impl PacketIo for AfXdp {
         RelayBelow::new(&self.fast_path, &receiver, &out, stream)
     }
 
-    fn admit(&mut self, port: PortIndex, only: Option<SocketAddr>) {
+    fn admit(&mut self, port: PortIndex, only: Option<[Sender; 2]>) {
         if let Some(number) = self.ports.steered(port) {
             self.fast_path.bypass.ports.admit(number, only);
         }

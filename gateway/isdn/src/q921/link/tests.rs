@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::*;
+use crate::Side;
 
 struct Ends {
     now: Instant,
