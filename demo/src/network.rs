@@ -93,6 +93,8 @@ pub struct Layout {
     pub more_of_span_b: String,
     /// The exchange asks for further digits on the line of gateway B.
     pub asks_for_digits_b: bool,
+    /// Gateway A registers itself at the directory, for area 06.
+    pub gateway_a_registers: bool,
 }
 
 impl Layout {
@@ -111,6 +113,7 @@ impl Layout {
             variant_a: None,
             more_of_span_b: String::new(),
             asks_for_digits_b: false,
+            gateway_a_registers: false,
         }
     }
 
@@ -385,6 +388,7 @@ pub fn write_files(layout: &Layout) -> Result<(), NetworkError> {
             ),
         ),
         ("gateway-b.yaml", gateway(layout, "b", layout.gateway_b(), "0469", "", "")),
+        ("registration-token", REGISTRATION_TOKEN.to_owned()),
         ("web.yaml", web(layout)),
         ("phone.yaml", phone(layout)),
     ] {
@@ -395,12 +399,22 @@ pub fn write_files(layout: &Layout) -> Result<(), NetworkError> {
 }
 
 fn directory(layout: &Layout) -> String {
+    let tokens = if layout.gateway_a_registers {
+        // SHA-256 of REGISTRATION_TOKEN.
+        "tokens:\n  - name: gateway-a\n    scopes: [register]\n    gateway: gateway-a\n    \
+           sha256: 89417484e4db8778f67b1168d638f442099c3a1e64272142cf8e1f960b6e969a\n"
+    } else {
+        ""
+    };
     format!(
-        "listen: [\"{}\"]\nhttp: \"{}:9153\"\ntable: table.yaml\n",
+        "listen: [\"{}\"]\nhttp: \"{}:9153\"\ntable: table.yaml\n{tokens}",
         layout.directory(),
         layout.host(1)
     )
 }
+
+/// By which gateway A may register.
+const REGISTRATION_TOKEN: &str = "tl_gateway_a";
 
 /// The gateway address table of the patent: area code to gateway.
 fn table(layout: &Layout) -> String {
@@ -462,12 +476,21 @@ fn gateway(
         }
         _ => (40020, layout.more_of_span_b.clone()),
     };
+    let register = if letter == "a" && layout.gateway_a_registers {
+        format!(
+            "  register:\n    at: [\"{}\"]\n    token_file: registration-token\n    lease_s: 1\n    \
+               prefixes: [{{ prefix: \"06\", trunk_group: network-a }}]\n",
+            layout.directory_http()
+        )
+    } else {
+        String::new()
+    };
     format!(
         "name: gateway-{letter}\n\
          sip:\n  udp: [\"{host}:5060\"]\n  tcp: [\"{host}:5060\"]\n  trusted: [\"{}\", \"{}\"]\n\
          http: \"{host}:9100\"\n\
          rtp:\n  address: \"{host}\"\n\
-         directory:\n  servers: [\"{}\"]\n\
+         directory:\n  servers: [\"{}\"]\n{register}\
          spans:\n  - name: e1-{letter}\n    line:\n      tdmoe:\n        \
            local: \"{host}:{port}\"\n        remote: \"{}:{port}\"\n        clock: line\n\
          {more_of_span}trunk_groups:\n  - name: network-{letter}\n    spans: [e1-{letter}]\n    hunting: down\n\

@@ -27,6 +27,9 @@ pub struct Configuration {
     /// Address of the HTTP listener (/metrics, /healthz, /lookup); none without it.
     #[serde(default)]
     pub http: Option<SocketAddr>,
+    /// Addresses of the SIP redirect server, each for UDP and TCP; none without it.
+    #[serde(default)]
+    pub sip: Vec<SocketAddr>,
     /// Domains below which numbers are answered.
     #[serde(default = "default_apexes")]
     pub apexes: Vec<String>,

@@ -9,12 +9,14 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use tokio::net::TcpListener;
+use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
+use trunkline_sip::Endpoint;
 
 use crate::enum_server::{Counters, ResponseRate, tcp, udp};
 use crate::state::State;
-use crate::{DirectoryError, http};
+use crate::{DirectoryError, http, redirect};
 
 /// A running directory. Dropping it ends its tasks; [`Directory::stop`] also waits for them.
 #[derive(Debug)]
@@ -25,6 +27,7 @@ pub struct Directory {
     tasks: JoinSet<()>,
     listen: Vec<SocketAddr>,
     http: Option<SocketAddr>,
+    sip: Option<Endpoint>,
 }
 
 impl Directory {
@@ -45,6 +48,7 @@ impl Directory {
             tasks: JoinSet::new(),
             listen: Vec::new(),
             http: None,
+            sip: None,
         };
         let tcp_counters = Arc::new(Counters::default());
         let free = Arc::new(Semaphore::new(configuration.tcp.connections));
@@ -87,6 +91,12 @@ impl Directory {
             directory.http = Some(listener.local_addr().map_err(failed)?);
             directory.tasks.spawn(http::serve(listener, tls, Arc::clone(&directory.state)));
         }
+        if !configuration.sip.is_empty() {
+            let (endpoint, events) = redirect::open(&configuration.sip).await?;
+            let state = Arc::clone(&directory.state);
+            directory.tasks.spawn(redirect::serve(endpoint.clone(), events, state));
+            directory.sip = Some(endpoint);
+        }
         directory.state.counters.set(counters, tcp_counters);
         for worker in udp_workers {
             // Already started threads end with `directory`.
@@ -97,6 +107,7 @@ impl Directory {
         tracing::info!(
             listen = ?directory.listen,
             http = ?directory.http,
+            sip = ?directory.sip(),
             apexes = ?configuration.apexes,
             entries = edition.load().table.entries(),
             gateways = edition.load().gateways.len(),
@@ -113,6 +124,11 @@ impl Directory {
     /// Address of the HTTP listener.
     pub fn http(&self) -> Option<SocketAddr> {
         self.http
+    }
+
+    /// UDP addresses of the SIP redirect server.
+    pub fn sip(&self) -> &[SocketAddr] {
+        self.sip.as_ref().map_or(&[], Endpoint::udp_addresses)
     }
 
     /// Reads configuration and table again and answers from them; queries go on meanwhile. What
@@ -133,15 +149,24 @@ impl Directory {
     pub async fn stop(mut self) {
         self.stop.store(true, Ordering::Relaxed);
         self.tasks.shutdown().await;
+        if let Some(endpoint) = self.sip.take() {
+            endpoint.shutdown(SIP_PATIENCE).await;
+        }
         for thread in std::mem::take(&mut self.threads) {
             let _ = tokio::task::spawn_blocking(move || thread.join()).await;
         }
     }
 }
 
+/// How long callers who have not acknowledged their answer are waited for at the end.
+const SIP_PATIENCE: Duration = Duration::from_millis(200);
+
 impl Drop for Directory {
     fn drop(&mut self) {
         self.stop.store(true, Ordering::Relaxed);
+        if let (Some(endpoint), Ok(runtime)) = (self.sip.take(), Handle::try_current()) {
+            runtime.spawn(endpoint.shutdown(Duration::ZERO));
+        }
     }
 }
 

@@ -21,6 +21,9 @@ pub struct Edition {
     pub gateways: Gateways,
     /// How numbers are written in look-ups.
     pub country: Arc<CountryProfile>,
+    /// Version of the operator's prefixes: the number of the last entry of the log about them; 0
+    /// where there is no store.
+    pub version: u64,
     /// When the operator's prefixes were loaded.
     pub loaded_at: Instant,
 }

@@ -34,6 +34,9 @@ pub enum DirectoryError {
     /// The prefixes in the store cannot be used.
     #[error(transparent)]
     Provisioning(#[from] ProvisioningError),
+    /// The SIP side does not start.
+    #[error(transparent)]
+    Sip(#[from] trunkline_sip::SipError),
     /// A thread does not start.
     #[error("a worker thread does not start: {0}")]
     Worker(io::Error),

@@ -3,9 +3,13 @@
 #![allow(clippy::missing_panics_doc)]
 
 use std::sync::LazyLock;
+use std::sync::atomic::AtomicU64;
+use std::time::Instant;
 
 use domain::base::{Message, Name};
 use domain::rdata::AllRecordData;
+use ring::digest::{SHA256, digest};
+use trunkline_number::CountryProfile;
 use trunkline_program::ConfigurationError;
 
 use crate::client::message::{Query, Reading};
@@ -16,9 +20,14 @@ use crate::enum_server::answer::answer_truncated;
 use crate::enum_server::{
     Asked, Kind, Transport, UDP_ANSWER_MAX_OCTETS, Zone, answer, has_valid_cookie,
 };
+use crate::fleet::{Fleet, FleetSettings, LeaseId};
 use crate::gateways::{Standing, State};
+use crate::http::gateways::registration;
+use crate::provisioning::table_csv;
 use crate::samples;
-use crate::table::{Digits, Found, Table};
+use crate::table::{Choice, Digits, Found, Route, Table, file};
+use crate::wire::{Coming, Told};
+use crate::written::WrittenRoute;
 
 #[cfg(test)]
 #[path = "../../fuzz/corpus.rs"]
@@ -114,6 +123,63 @@ pub fn directory_table(bytes: &[u8]) {
     }
 }
 
+/// A table to be imported: it is refused with its mistakes, or comes back from an export as it was.
+pub fn directory_csv(bytes: &[u8]) {
+    let names = ["a", "b"];
+    let places = names.iter().zip(0..).map(|(name, place)| ((*name).to_owned(), place)).collect();
+    let read = |bytes| table_csv::read(bytes, &COUNTRY, &places, &AtomicU64::new(0));
+    match read(bytes) {
+        Ok(snapshot) => {
+            let mut out = Vec::new();
+            table_csv::write_header(&mut out).expect("memory");
+            let name = |place: u32| names.get(place as usize).copied();
+            table_csv::write(snapshot.iter(), name, &mut out).expect("memory");
+            let again = read(&out).expect("what we write can be read");
+            assert!(again.iter().eq(snapshot.iter()));
+        }
+        Err(mistakes) => assert!(!mistakes.is_empty()),
+    }
+}
+
+/// A table in a file, whose checksum is right: it is refused, or all that is in it is found.
+pub fn directory_snapshot(bytes: &[u8]) {
+    let mut octets = bytes.to_vec();
+    octets.extend_from_slice(digest(&SHA256, bytes).as_ref());
+    let route = |gateway: u32| Ok(Route::new(vec![Choice::new(gateway, 10, 10)]));
+    let Ok((snapshot, _)) = file::read(&octets, route) else {
+        return;
+    };
+    let mut entries = 0;
+    for (prefix, route) in snapshot.iter() {
+        assert_eq!(snapshot.entry(prefix), Some(route), "+{prefix}");
+        entries += 1;
+    }
+    assert_eq!(snapshot.entries(), entries);
+}
+
+/// What gateways and operators send over HTTP: it is refused, or can be used.
+pub fn directory_body(bytes: &[u8]) {
+    if let Ok(written) = serde_json::from_slice::<WrittenRoute>(bytes)
+        && let Ok(route) = written.read(&COUNTRY, |name| Some(name.len() as u32))
+    {
+        let again = WrittenRoute::new(&route, |_| Some("a"));
+        assert_eq!(again.gateways.len(), written.gateways.len());
+    }
+    let now = Instant::now();
+    let mut fleet = Fleet::new(FleetSettings::default());
+    if let Ok(coming) = serde_json::from_slice::<Coming>(bytes)
+        && let Ok(registration) = registration(coming, &COUNTRY, "g".to_owned(), 6)
+        && let Ok(lasts) = fleet.register(now, registration.clone(), LeaseId(1))
+    {
+        assert_eq!(fleet.registered_prefixes().entries(), registration.prefixes.len());
+        fleet.timeout(now + lasts);
+        assert_eq!(fleet.gateways().state(0).standing, Standing::Dead);
+    }
+    let _ = serde_json::from_slice::<Told>(bytes);
+}
+
+static COUNTRY: LazyLock<CountryProfile> = LazyLock::new(CountryProfile::japan);
+
 /// The daemon's configuration: it is refused with a reason, or numbers fit below all its domains.
 pub fn directory_configuration(bytes: &[u8]) {
     let text = String::from_utf8_lossy(bytes);
@@ -147,5 +213,8 @@ mod tests {
         corpus::replay("enum_answer", enum_answer);
         corpus::replay("directory_table", directory_table);
         corpus::replay("directory_configuration", directory_configuration);
+        corpus::replay("directory_csv", directory_csv);
+        corpus::replay("directory_snapshot", directory_snapshot);
+        corpus::replay("directory_body", directory_body);
     }
 }

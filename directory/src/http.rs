@@ -2,8 +2,9 @@
 //! operators. `openapi.json` beside this file describes it and is served as `/openapi.json`.
 
 mod access;
+mod connections;
 mod fault;
-mod gateways;
+pub(crate) mod gateways;
 mod imports;
 mod lookup;
 mod metrics;
@@ -31,14 +32,7 @@ pub const OPENAPI: &str = include_str!("http/openapi.json");
 
 /// Serves until it is dropped.
 pub(crate) async fn serve(listener: TcpListener, tls: Option<tls::Tls>, state: Arc<State>) {
-    let router = router(state);
-    let served = match tls {
-        Some(tls) => axum::serve(tls.listen(listener), router).await,
-        None => axum::serve(listener, router).await,
-    };
-    if let Err(error) = served {
-        tracing::error!("HTTP ends: {error}");
-    }
+    connections::serve(listener, tls, router(state)).await;
 }
 
 fn router(state: Arc<State>) -> Router {

@@ -3,8 +3,8 @@
 //! [`table`] is the lookup core: longest prefix over the digits of a number, in an immutable
 //! [`Snapshot`](table::Snapshot) that is swapped by pointer while queries run. [`fleet`] knows the
 //! gateways and which of them take calls, [`selection`] brings both together. [`enum_server`] shows
-//! the result as ENUM (RFC 6116), [`http`] as JSON and metrics; [`Directory`] runs them. [`client`]
-//! asks such a server, from a gateway or a telephone.
+//! the result as ENUM (RFC 6116), [`redirect`] as SIP and [`http`] as JSON and metrics;
+//! [`Directory`] runs them. [`client`] asks such a server, from a gateway or a telephone.
 #![forbid(unsafe_code)]
 
 pub mod client;
@@ -20,6 +20,7 @@ pub mod fuzz;
 pub mod gateways;
 pub mod http;
 pub mod provisioning;
+pub mod redirect;
 #[cfg(any(test, fuzzing))]
 mod samples;
 pub mod selection;

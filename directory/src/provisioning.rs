@@ -53,10 +53,6 @@ pub enum ProvisioningError {
     },
 }
 
-/// The prefixes' version; who holds it may change them.
-#[derive(Debug, Default)]
-pub(crate) struct Version(pub(crate) u64);
-
 /// How two tables differ.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct Difference {
@@ -143,17 +139,26 @@ pub(crate) fn entry(who: &str, action: Action) -> Change {
 /// Nothing is changed then.
 pub(crate) async fn change_prefixes(
     state: &Arc<State>,
+    who: String,
+    changes: Vec<(Digits, Option<Route>)>,
+) -> Result<u64, ProvisioningError> {
+    let state = Arc::clone(state);
+    unbroken(async move { change(&state, &who, changes).await }).await
+}
+
+async fn change(
+    state: &Arc<State>,
     who: &str,
     changes: Vec<(Digits, Option<Route>)>,
 ) -> Result<u64, ProvisioningError> {
-    let store = state.store().ok_or(ProvisioningError::NoStore)?;
-    let mut version = state.version().lock().await;
+    let store = state.need_store()?;
+    let provisioning = state.provisioning().lock().await;
     let edition = state.edition();
     let before = |prefix| edition.table.provisioned_entry(prefix);
     let changes: Vec<(Digits, Option<Route>)> =
         changes.into_iter().filter(|(prefix, route)| before(*prefix) != route.as_ref()).collect();
     if changes.is_empty() {
-        return Ok(version.0);
+        return Ok(edition.version);
     }
     let logged = changes
         .iter()
@@ -167,9 +172,8 @@ pub(crate) async fn change_prefixes(
         overlay.set(prefix, route);
     }
     let is_long = overlay.len() > OVERLAY_MAX;
-    state.replace_table(|table| Table { changes: Arc::new(overlay), ..table });
-    version.0 = stored;
-    drop(version);
+    state.replace_table(stored, |table| Table { changes: Arc::new(overlay), ..table });
+    drop(provisioning);
     if is_long {
         let state = Arc::clone(state);
         tokio::spawn(async move {
@@ -188,22 +192,27 @@ pub(crate) async fn change_prefixes(
 /// Nothing is changed then.
 pub(crate) async fn commit_import(
     state: &Arc<State>,
-    who: &str,
+    who: String,
     next: Arc<Snapshot>,
     against: u64,
-    difference: &Difference,
+    difference: Arc<Difference>,
 ) -> Result<u64, ProvisioningError> {
-    let version = state.version().lock().await;
-    if version.0 != against {
-        return Err(ProvisioningError::Moved { was: against, is: version.0 });
-    }
-    let action = Action::Imported {
-        entries: next.entries() as u64,
-        added: difference.added,
-        removed: difference.removed,
-        changed: difference.changed,
-    };
-    commit_snapshot(state, version, who, next, action).await
+    let state = Arc::clone(state);
+    unbroken(async move {
+        let _provisioning = state.provisioning().lock().await;
+        let is = state.edition().version;
+        if is != against {
+            return Err(ProvisioningError::Moved { was: against, is });
+        }
+        let action = Action::Imported {
+            entries: next.entries() as u64,
+            added: difference.added,
+            removed: difference.removed,
+            changed: difference.changed,
+        };
+        commit_snapshot(&state, &who, next, action).await
+    })
+    .await
 }
 
 /// Brings the prefixes back to what they were at a version; with `dry_run` only says what that
@@ -213,55 +222,68 @@ pub(crate) async fn commit_import(
 /// Nothing is changed then.
 pub(crate) async fn roll_back(
     state: &Arc<State>,
+    who: String,
+    to: u64,
+    dry_run: bool,
+) -> Result<(u64, Difference), ProvisioningError> {
+    let state = Arc::clone(state);
+    unbroken(async move { go_back(&state, &who, to, dry_run).await }).await
+}
+
+async fn go_back(
+    state: &Arc<State>,
     who: &str,
     to: u64,
     dry_run: bool,
 ) -> Result<(u64, Difference), ProvisioningError> {
-    let store = Arc::clone(state.store().ok_or(ProvisioningError::NoStore)?);
-    let version = state.version().lock().await;
-    let newest = version.0;
+    let store = Arc::clone(state.need_store()?);
+    let _provisioning = state.provisioning().lock().await;
     let own = Arc::clone(state);
-    let next = blocking(move || Ok(Arc::new(read_version(&own, &store, to, newest)?))).await?;
+    let next = blocking(move || Ok(Arc::new(read_version(&own, &store, to)?))).await?;
     // It may name gateways that have left since: from now on they have names again.
     state.publish_soon().await;
     let (edition, other) = (state.edition(), Arc::clone(&next));
+    let newest = edition.version;
     let difference = blocking(move || Ok(Difference::new(&edition, &other))).await?;
     if dry_run {
         return Ok((newest, difference));
     }
-    let number = commit_snapshot(state, version, who, next, Action::RolledBack { to }).await?;
+    let number = commit_snapshot(state, who, next, Action::RolledBack { to }).await?;
     Ok((number, difference))
 }
 
-/// Stores a whole table, then answers from it.
+/// Stores a whole table, then answers from it. Who calls it may change the prefixes.
 async fn commit_snapshot(
     state: &Arc<State>,
-    mut version: tokio::sync::MutexGuard<'_, Version>,
     who: &str,
     next: Arc<Snapshot>,
     action: Action,
 ) -> Result<u64, ProvisioningError> {
-    let store = Arc::clone(state.store().ok_or(ProvisioningError::NoStore)?);
+    let store = Arc::clone(state.need_store()?);
     let (own, snapshot) = (Arc::clone(&store), Arc::clone(&next));
     let gateways = state.edition().gateways.clone();
     let base =
         blocking(move || Ok(own.write_base(&snapshot, |route| written(&gateways, route))?)).await?;
     let number = store.write(vec![entry(who, action), Change::Base(base)]).await?;
-    state.replace_table(|table| Table { provisioned: next, changes: Arc::default(), ..table });
-    version.0 = number;
+    state.replace_table(number, |table| Table {
+        provisioned: next,
+        changes: Arc::default(),
+        ..table
+    });
     blocking(move || Ok(store.remove_orphans()?)).await?;
     Ok(number)
 }
 
 /// Takes the changes into a new snapshot of the same version.
 async fn compact(state: &Arc<State>) -> Result<(), ProvisioningError> {
-    let store = Arc::clone(state.store().ok_or(ProvisioningError::NoStore)?);
-    let version = state.version().lock().await;
+    let store = Arc::clone(state.need_store()?);
+    // Until the end: what looks like an orphan may be a file that another change has just written.
+    let _provisioning = state.provisioning().lock().await;
     let edition = state.edition();
     if edition.table.changes.len() <= OVERLAY_MAX {
         return Ok(());
     }
-    let number = version.0;
+    let number = edition.version;
     let own = Arc::clone(&store);
     let (next, base) = blocking(move || {
         let next = merged(edition.table.provisioned_below(Digits::default()))?;
@@ -270,8 +292,11 @@ async fn compact(state: &Arc<State>) -> Result<(), ProvisioningError> {
     })
     .await?;
     store.write(vec![Change::BaseAt(number, base)]).await?;
-    state.replace_table(|table| Table { provisioned: next, changes: Arc::default(), ..table });
-    drop(version);
+    state.replace_table(number, |table| Table {
+        provisioned: next,
+        changes: Arc::default(),
+        ..table
+    });
     blocking(move || Ok(store.remove_orphans()?)).await
 }
 
@@ -285,7 +310,7 @@ pub(crate) fn read_latest(
     place: &dyn Fn(&str) -> u32,
     country: &trunkline_number::CountryProfile,
 ) -> Result<(Table, u64), ProvisioningError> {
-    let newest = store.last_entry()?;
+    let newest = store.version()?;
     let reader = Reader { store, place, country };
     let mut bases = store.bases()?;
     let latest = bases.pop();
@@ -313,19 +338,15 @@ pub(crate) fn read_latest(
 }
 
 /// The prefixes as they were at a version.
-fn read_version(
-    state: &State,
-    store: &Store,
-    version: u64,
-    newest: u64,
-) -> Result<Snapshot, ProvisioningError> {
+fn read_version(state: &State, store: &Store, version: u64) -> Result<Snapshot, ProvisioningError> {
+    let edition = state.edition();
+    let newest = edition.version;
     let bases = store.bases()?;
     let base = bases.iter().rev().find(|base| base.number <= version);
-    let oldest = if store.first_entry()? <= 1 { 0 } else { bases.first().map_or(0, |b| b.number) };
-    if version > newest || base.is_none() && oldest > 0 {
+    let oldest = store.oldest_version(bases.first())?;
+    if !(oldest..=newest).contains(&version) {
         return Err(ProvisioningError::NoVersion { version, oldest, newest });
     }
-    let edition = state.edition();
     let place = |name: &str| state.fleet().reserve(name);
     let reader = Reader { store, place: &place, country: &edition.country };
     let provisioned = base.map(|base| reader.base(base)).transpose()?.unwrap_or_default();
@@ -384,6 +405,17 @@ fn merged<'a>(entries: impl Iterator<Item = (Digits, &'a Route)>) -> Result<Snap
         builder.add(prefix, place);
     }
     builder.build()
+}
+
+/// Work that goes on when nobody waits for it any more: a client that hangs up between what is stored
+/// and what is answered from must not leave the two apart.
+async fn unbroken<T: Send + 'static>(
+    work: impl Future<Output = Result<T, ProvisioningError>> + Send + 'static,
+) -> Result<T, ProvisioningError> {
+    match tokio::spawn(work).await {
+        Ok(result) => result,
+        Err(panic) => Err(StoreError::Failed(panic.to_string()).into()),
+    }
 }
 
 /// Work that takes long, beside the tasks.

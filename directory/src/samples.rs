@@ -41,6 +41,7 @@ pub(crate) fn edition(table: &str, states: &[State], zone: Zone) -> Edition {
         gateways: Gateways::new(provisioned.gateways.into_iter().map(Arc::new).collect())
             .with_states(all),
         country: Arc::new(CountryProfile::japan()),
+        version: 0,
         loaded_at: Instant::now(),
     }
 }

@@ -20,7 +20,8 @@ use crate::fleet::{Fleet, FleetError, FleetSettings, Output};
 use crate::gateways::Gateways;
 use crate::http::tls::Tls;
 use crate::http::{Fault, Scope, Tokens, Who};
-use crate::provisioning::{self, Import, ProvisioningError, Version, entry};
+use crate::provisioning::{self, Import, ProvisioningError, entry};
+use crate::redirect::Redirects;
 use crate::store::{Action, Change, Store, StoreError};
 use crate::table::Table;
 use crate::{Configuration, DirectoryError};
@@ -41,10 +42,12 @@ pub(crate) struct State {
     /// How often the fleet was published: who waits for the next sees its own change.
     published: watch::Sender<u64>,
     store: Option<Arc<Store>>,
-    version: tokio::sync::Mutex<Version>,
+    /// Who holds it may change the operator's prefixes.
+    provisioning: tokio::sync::Mutex<()>,
     import: Mutex<Option<Import>>,
     tokens: RwLock<Tokens>,
     pub(crate) counters: CounterSet,
+    pub(crate) redirects: Redirects,
     pub(crate) reloads: Reloads,
 }
 
@@ -76,6 +79,7 @@ impl State {
             table,
             gateways: fleet.gateways(),
             country: Arc::new(configuration.country.clone()),
+            version,
             loaded_at: Instant::now(),
         };
         let state = Self {
@@ -87,10 +91,11 @@ impl State {
             changed: Notify::new(),
             published: watch::Sender::new(0),
             store,
-            version: tokio::sync::Mutex::new(Version(version)),
+            provisioning: tokio::sync::Mutex::default(),
             import: Mutex::default(),
             tokens: RwLock::new(tokens),
             counters: CounterSet::default(),
+            redirects: Redirects::default(),
             reloads: Reloads::default(),
         };
         Ok((configuration, state))
@@ -122,9 +127,9 @@ impl State {
         self.store.as_ref().ok_or(ProvisioningError::NoStore)
     }
 
-    /// The version of the operator's prefixes; who holds it may change them.
-    pub(crate) fn version(&self) -> &tokio::sync::Mutex<Version> {
-        &self.version
+    /// Who holds it may change the operator's prefixes.
+    pub(crate) fn provisioning(&self) -> &tokio::sync::Mutex<()> {
+        &self.provisioning
     }
 
     /// The import that is being read or waits.
@@ -191,7 +196,7 @@ impl State {
         };
         if SocketKeys::of(&configuration) != self.sockets {
             tracing::warn!(
-                "listen, http, http_tls, udp_workers, response_rate, tcp, and whether there is a \
+                "listen, http, http_tls, sip, udp_workers, response_rate, tcp, and whether there is a \
                  store, change at a restart only"
             );
         }
@@ -214,11 +219,12 @@ impl State {
         Ok(())
     }
 
-    /// Answers from another table from now on.
-    pub(crate) fn replace_table(&self, change: impl FnOnce(Table) -> Table) {
+    /// Answers from another version of the table from now on.
+    pub(crate) fn replace_table(&self, version: u64, change: impl FnOnce(Table) -> Table) {
         let _fleet = self.fleet();
         let mut edition = Edition::clone(&self.edition());
         edition.table = change(edition.table);
+        edition.version = version;
         edition.loaded_at = Instant::now();
         self.replace(edition);
     }
@@ -374,9 +380,9 @@ struct SocketKeys(String);
 impl SocketKeys {
     fn of(configuration: &Configuration) -> Self {
         let Configuration { listen, http, udp_workers, response_rate, tcp, .. } = configuration;
-        let Configuration { store, http_tls, .. } = configuration;
+        let Configuration { store, http_tls, sip, .. } = configuration;
         let sockets = format!("{listen:?} {http:?} {udp_workers:?} {response_rate:?} {tcp:?}");
-        Self(format!("{sockets} {store:?} {http_tls:?}"))
+        Self(format!("{sockets} {store:?} {http_tls:?} {sip:?}"))
     }
 }
 

@@ -195,26 +195,48 @@ impl Store {
         Ok(entries)
     }
 
-    /// The number of the last entry of the log, 0 before the first.
+    /// The version of the prefixes: the number of the last entry of the log about them, 0 before the
+    /// first.
     ///
     /// # Errors
     /// The database's.
-    pub fn last_entry(&self) -> Result<u64, StoreError> {
+    pub fn version(&self) -> Result<u64, StoreError> {
+        // Older entries may be gone, but not what they made.
+        let base = self.bases()?.last().map_or(0, |base| base.number);
         let read = self.database.begin_read().map_err(|error| self.failed(error))?;
         let table = read.open_table(LOG).map_err(|error| self.failed(error))?;
-        let last = table.last().map_err(|error| self.failed(error))?;
-        Ok(last.map_or(0, |(number, _)| number.value()))
+        let rows = table.range(base + 1..).map_err(|error| self.failed(error))?;
+        for row in rows.rev() {
+            let (number, row) = row.map_err(|error| self.failed(error))?;
+            if Entry::read(number.value(), row.value())?.action.is_version() {
+                return Ok(number.value());
+            }
+        }
+        Ok(base)
     }
 
-    /// The number of the first entry of the log that is kept, 0 when there is none.
+    /// The oldest version that can be gone back to; `first` is the first big table that is kept.
     ///
     /// # Errors
     /// The database's.
-    pub fn first_entry(&self) -> Result<u64, StoreError> {
+    pub fn oldest_version(&self, first: Option<&Base>) -> Result<u64, StoreError> {
+        let Some(first) = first else {
+            // Each change since the beginning is in the log.
+            return Ok(0);
+        };
         let read = self.database.begin_read().map_err(|error| self.failed(error))?;
         let table = read.open_table(LOG).map_err(|error| self.failed(error))?;
-        let first = table.first().map_err(|error| self.failed(error))?;
-        Ok(first.map_or(0, |(number, _)| number.value()))
+        let mut next = 1;
+        for row in table.range(..first.number).map_err(|error| self.failed(error))? {
+            let (number, row) = row.map_err(|error| self.failed(error))?;
+            let entry = Entry::read(number.value(), row.value())?;
+            // Entries that are gone, or the entry of a table that is.
+            if entry.number != next || entry.action.is_whole_table() {
+                return Ok(first.number);
+            }
+            next += 1;
+        }
+        Ok(if next == first.number { 0 } else { first.number })
     }
 
     /// Big tables that are kept, the latest last.
@@ -246,7 +268,7 @@ impl Store {
         Ok(snapshot)
     }
 
-    /// Writes a big table; it counts when [`Change::Base`] with the result is stored.
+    /// Writes a big table; it counts when the database points to the result.
     ///
     /// # Errors
     /// The file's.

@@ -148,8 +148,9 @@ async fn no_acknowledged_change_is_lost_when_the_daemon_is_killed() {
     for round in 0..ROUNDS {
         let (child, address) = run(&files);
         let api = Api { address, token: Some(ADMIN.into()) };
-        check_kept(&api, &acknowledged.lock().unwrap().clone()).await;
-        let before = acknowledged.lock().unwrap().len();
+        let kept = acknowledged.lock().unwrap().clone();
+        check_kept(&api, &kept).await;
+        let before = kept.len();
         let mut clients = Vec::new();
         for _ in 0..CLIENTS {
             let (api, numbers) = (api.clone(), Arc::clone(&numbers));
@@ -195,11 +196,12 @@ async fn check_kept(api: &Api, acknowledged: &[String]) {
     let (status, exported) = api.send("GET", "/v1/export", None).await;
     assert_eq!(status, 200);
     for prefix in acknowledged {
-        let is_kept = if prefix.starts_with("+86") {
-            exported.contains(&format!("\n{prefix},g{},", &prefix[3..]))
-        } else {
-            let (_, found) = api.get(&format!("/v1/prefixes/{prefix}")).await;
-            found["registered"]["gateways"][0]["name"] == format!("g{}", &prefix[3..])
+        let is_kept = match prefix.strip_prefix("+86") {
+            Some(number) => exported.contains(&format!("\n{prefix},g{number},")),
+            None => {
+                let (_, found) = api.get(&format!("/v1/prefixes/{prefix}")).await;
+                found["registered"]["gateways"][0]["name"] == format!("g{}", &prefix[3..])
+            }
         };
         assert!(is_kept, "{prefix} was acknowledged and is lost:\n{exported}");
     }

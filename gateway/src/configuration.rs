@@ -15,6 +15,7 @@ use trunkline_call::routing::{
     CallsFrom, NumberType, PacketTarget, PrefixRoute, Via, prefix_digits,
 };
 use trunkline_call::trunk::{Hunting, TrunkGroup};
+use trunkline_directory::client::registrar::connection::RegistrationSettings;
 use trunkline_number::{CountryProfile, Dialled, E164};
 use trunkline_program::{ConfigurationError, Source};
 use trunkline_rtp::codec::Codec;
@@ -22,10 +23,12 @@ use trunkline_sip::{Scheme, Uri};
 
 mod interface;
 mod peer;
+mod registration;
 mod srtp;
 
 pub use interface::{DataLinkEntry, FrameFormat, Side, TimerName, TimersS, VariantName};
 pub use peer::{PeerEntry, Terms};
+pub use registration::Register;
 pub use srtp::{Srtp, SrtpPeer, SrtpPolicy, SuiteName};
 
 /// The configuration file as written.
@@ -269,11 +272,14 @@ pub struct Directory {
     /// Domain below which numbers are looked up.
     #[serde(default = "default_apex")]
     pub apex: String,
+    /// Directories at which the gateway registers; none without it.
+    #[serde(default)]
+    pub register: Option<Register>,
 }
 
 impl Default for Directory {
     fn default() -> Self {
-        Self { servers: Vec::new(), apex: default_apex() }
+        Self { servers: Vec::new(), apex: default_apex(), register: None }
     }
 }
 
@@ -442,6 +448,8 @@ pub struct Configuration {
     pub phones: Vec<(E164, PacketTarget)>,
     /// Numbers whose phones may register.
     pub registrations: Vec<E164>,
+    /// Where and as what the gateway registers.
+    pub registration: Option<RegistrationSettings>,
 }
 
 impl Configuration {
@@ -513,7 +521,8 @@ impl Configuration {
                 e164(number, &file.country, source, &format!("sip.registrations.{place}"))
             })
             .collect::<Result<Vec<_>, ConfigurationError>>()?;
-        Ok(Self { file, trunk_groups, routes, peers, phones, registrations })
+        let registration = registration::registration(&file, source)?;
+        Ok(Self { file, trunk_groups, routes, peers, phones, registrations, registration })
     }
 
     /// The user parts under which phones may register: a number as it stands in the

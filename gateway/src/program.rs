@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc;
+use tokio::time::MissedTickBehavior;
 use trunkline_call::CallControl;
 use trunkline_call::control::Limits;
 use trunkline_call::routing::Routing;
@@ -29,6 +30,9 @@ const CLEARING_MAX: Duration = Duration::from_secs(5);
 /// Held back at the start of a talkspurt until the path is known: 20 ms. Telephones on ordinary
 /// computers send with as much jitter, and a first word with a gap is worse than 10 ms of delay.
 const START_MARGIN_SAMPLES: u32 = 160;
+
+/// How often is looked whether directories have to be told something.
+const REPORT_EVERY: Duration = Duration::from_millis(100);
 
 /// Threads of the control plane: signalling, HTTP, look-ups.
 const CONTROL_THREADS: usize = 2;
@@ -143,6 +147,9 @@ async fn serve(configuration: Configuration) -> Result<(), GatewayError> {
         inquiry_sender,
         journal,
     );
+    let registration = switch.register();
+    let mut report_ticks = tokio::time::interval(REPORT_EVERY);
+    report_ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     // When the program stops waiting for calls, and when it stops waiting for their end.
     let mut drain_until: Option<Instant> = None;
     let mut end_at: Option<Instant> = None;
@@ -168,6 +175,11 @@ async fn serve(configuration: Configuration) -> Result<(), GatewayError> {
                 let _ = query.send(switch.status());
             }
             () = timer => switch.timeout(),
+            _ = report_ticks.tick(), if registration.is_some() => {
+                if let Some(registration) = &registration {
+                    registration.tell(switch.report_to_directories());
+                }
+            }
             signal = signals.next() => match signal {
                 Request::End => {
                     let again = drain_until.is_some();
@@ -197,6 +209,9 @@ async fn serve(configuration: Configuration) -> Result<(), GatewayError> {
     let last = tokio::time::Instant::now() + Duration::from_millis(200);
     while let Ok(Some(event)) = tokio::time::timeout_at(last, media_events.recv()).await {
         switch.media_event(event);
+    }
+    if let Some(registration) = registration {
+        registration.leave().await;
     }
     switch.end().await;
     tracing::info!("gateway down");

@@ -38,6 +38,7 @@ pub mod lines;
 mod offers;
 pub mod packet_legs;
 pub mod records;
+mod registration;
 mod report;
 pub mod voice;
 

@@ -8,6 +8,7 @@ use axum::Json;
 use axum::extract::{Path, State as Shared};
 use axum::http::{HeaderMap, StatusCode};
 use serde::{Deserialize, Serialize};
+use trunkline_number::CountryProfile;
 
 use super::access::{Scope, Who};
 use super::fault::{Asked, Fault, Written};
@@ -45,7 +46,7 @@ async fn register(
     coming: Coming,
     lease_s: u32,
 ) -> Result<Json<Granted>, Fault> {
-    let registration = registration(coming, state, name, lease_s)?;
+    let registration = registration(coming, &state.edition().country, name, lease_s)?;
     let name = registration.gateway.name.clone();
     let action = Action::Registered {
         gateway: name.clone(),
@@ -103,13 +104,13 @@ async fn set(
     Ok(Json(Granted { gateway: name, lease: None, lease_s: None }))
 }
 
-fn registration(
+/// What a gateway says when it comes, with its prefixes as digits.
+pub(crate) fn registration(
     coming: Coming,
-    state: &State,
+    country: &CountryProfile,
     name: String,
     lease_s: u32,
 ) -> Result<Registration, Fault> {
-    let country = Arc::clone(&state.edition().country);
     let group = |name: &String| {
         let place = coming.trunk_groups.iter().position(|group| group.name == *name);
         place
@@ -121,7 +122,7 @@ fn registration(
         .iter()
         .map(|own| {
             Ok(Announced {
-                prefix: prefix_digits(&own.prefix, &country)
+                prefix: prefix_digits(&own.prefix, country)
                     .map_err(|(problem, remedy)| Fault::bad(format!("{problem}: {remedy}")))?,
                 trunk_group: own.trunk_group.as_ref().map(group).transpose()?,
                 order: own.order,
@@ -200,7 +201,7 @@ pub(super) async fn delete(
 
 async fn remove(state: &Arc<State>, who: &Who, name: String) -> Result<(), Fault> {
     // Nobody gives it new prefixes meanwhile.
-    let _version = state.version().lock().await;
+    let _provisioning = state.provisioning().lock().await;
     let place = state.fleet().place(&name);
     let place = place.ok_or_else(|| Fault::not_found(format!("there is no gateway {name:?}")))?;
     let edition = state.edition();

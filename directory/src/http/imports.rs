@@ -134,7 +134,7 @@ impl Drop for Abandoned {
 async fn read(state: &Arc<State>, body: Body, rows: Arc<AtomicU64>) -> Stage {
     let (sender, receiver) = mpsc::channel(16);
     let edition = state.edition();
-    let against = state.version().lock().await.0;
+    let against = edition.version;
     let places = state.fleet().places();
     let reading = tokio::task::spawn_blocking(move || {
         let from = Pieces { receiver, piece: Bytes::new() };
@@ -233,7 +233,7 @@ pub(super) async fn commit(
         };
         (Arc::clone(next), *against, Arc::clone(difference))
     };
-    let version = commit_import(&state, &who.name, next, against, &difference).await?;
+    let version = commit_import(&state, who.name, next, against, difference).await?;
     state.import().take_if(|import| format!("{:016x}", import.id) == id);
     Ok(Json(Committed { version }))
 }

@@ -10,6 +10,7 @@ use prometheus::{Encoder, IntCounterVec, IntGaugeVec, Opts, Registry, TextEncode
 
 use crate::enum_server::{CountersSnapshot, Kind};
 use crate::gateways::Standing;
+use crate::redirect;
 use crate::state::State;
 
 pub(super) async fn metrics(Shared(state): Shared<Arc<State>>) -> Response {
@@ -75,6 +76,14 @@ fn encode(state: &State) -> prometheus::Result<Vec<u8>> {
         "TCP connections, by whether there was room for them.",
         &["result"],
         &[(vec!["accepted"], tcp.connections), (vec!["refused"], tcp.connections_refused)],
+    )?;
+    let redirects =
+        redirect::Kind::ALL.map(|kind| (vec![kind.label()], state.redirects.count(kind)));
+    scrape.counters(
+        "trunkline_directory_redirects_total",
+        "Calls answered over SIP, by what they were told.",
+        &["kind"],
+        &redirects,
     )?;
     scrape.counters(
         "trunkline_directory_reloads_total",

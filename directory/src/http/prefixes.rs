@@ -76,9 +76,8 @@ pub(super) async fn search(
     found.dedup();
     let more = found.len() > limit;
     found.truncate(limit);
-    let version = state.version().lock().await.0;
     let prefixes = found.into_iter().map(|prefix| Listed::new(&edition, prefix)).collect();
-    Ok(Json(Page { prefixes, more, version }))
+    Ok(Json(Page { prefixes, more, version: edition.version }))
 }
 
 impl Listed {
@@ -204,9 +203,9 @@ async fn change(
         })
         .collect();
     let version = if dry_run {
-        state.version().lock().await.0
+        edition.version
     } else {
-        provisioning::change_prefixes(state, &who.name, changes).await?
+        provisioning::change_prefixes(state, who.name, changes).await?
     };
     Ok(Json(Changed { version, changes: shown }))
 }

@@ -87,7 +87,6 @@ pub(super) async fn roll_back(
     Written(back): Written<Back>,
 ) -> Result<Json<Gone>, Fault> {
     let who = state.permit(&headers, Scope::Provision)?;
-    let (version, difference) =
-        provisioning::roll_back(&state, &who.name, to, back.dry_run).await?;
+    let (version, difference) = provisioning::roll_back(&state, who.name, to, back.dry_run).await?;
     Ok(Json(Gone { version, difference }))
 }

@@ -98,7 +98,12 @@ pub enum Action {
 impl Action {
     /// Whether it makes a new version of the prefixes.
     pub fn is_version(&self) -> bool {
-        matches!(self, Self::Prefixes { .. } | Self::Imported { .. } | Self::RolledBack { .. })
+        matches!(self, Self::Prefixes { .. }) || self.is_whole_table()
+    }
+
+    /// Whether what it made of the prefixes is in a file.
+    pub fn is_whole_table(&self) -> bool {
+        matches!(self, Self::Imported { .. } | Self::RolledBack { .. })
     }
 }
 

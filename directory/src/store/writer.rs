@@ -1,6 +1,7 @@
 //! The one thread that writes: what waits is written in one transaction, in the order it came.
 
 use std::io;
+use std::ops::Range;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
@@ -150,7 +151,8 @@ fn write(database: &Database, jobs: &[Job]) -> Result<Vec<u64>, redb::Error> {
         let mut bases = transaction.open_table(BASES)?;
         let mut gateways = transaction.open_table(GATEWAYS)?;
         let mut tokens = transaction.open_table(TOKENS)?;
-        let mut last = log.last()?.map_or(0, |(number, _)| number.value());
+        let before = log.last()?.map_or(0, |(number, _)| number.value());
+        let mut last = before;
         for job in jobs {
             for change in &job.changes {
                 match change {
@@ -184,17 +186,19 @@ fn write(database: &Database, jobs: &[Job]) -> Result<Vec<u64>, redb::Error> {
             }
             numbers.push(last);
         }
-        prune(&mut log, &mut bases, last)?;
+        prune(&mut log, &mut bases, before..last, LOG_KEPT)?;
     }
     transaction.commit()?;
     Ok(numbers)
 }
 
-/// Leaves out the oldest tables, and the entries of the log that nobody can go back to.
+/// Leaves out the oldest tables, and the entries of the log that nobody can go back to. `new` are
+/// entries up to the last.
 fn prune(
     log: &mut redb::Table<'_, u64, &'static [u8]>,
     bases: &mut redb::Table<'_, u64, &'static [u8]>,
-    last: u64,
+    new: Range<u64>,
+    kept: u64,
 ) -> Result<(), redb::Error> {
     let mut numbers = Vec::new();
     for row in bases.iter()? {
@@ -204,11 +208,60 @@ fn prune(
     for number in &numbers[..surplus] {
         bases.remove(number)?;
     }
-    // Without a table in a file every entry since the first is needed.
-    let Some(oldest) = numbers.get(surplus) else {
-        return Ok(());
-    };
-    let unneeded = last.saturating_sub(LOG_KEPT).min(*oldest);
-    log.retain_in(..unneeded, |_, _| false)?;
+    let unneeded = new.end.saturating_sub(kept);
+    match numbers.get(surplus) {
+        Some(oldest) => log.retain_in(..unneeded.min(*oldest), |_, _| false)?,
+        // Without a table in a file every change of prefixes since the first is needed; the rest is
+        // looked through now and then.
+        None if new.start / PRUNE_EVERY != new.end / PRUNE_EVERY => {
+            log.retain_in(..unneeded, |number, row| {
+                Entry::read(number, row).map_or(true, |entry| entry.action.is_version())
+            })?;
+        }
+        None => {}
+    }
     Ok(())
+}
+
+const PRUNE_EVERY: u64 = 1_000;
+
+#[cfg(test)]
+mod tests {
+    use redb::backends::InMemoryBackend;
+
+    use super::*;
+    use crate::store::{Action, PrefixChange};
+
+    fn entry(number: u64, action: Action) -> Vec<u8> {
+        to_row(&Entry { number, at_s: 0, who: "a".into(), action })
+    }
+
+    #[test]
+    fn log_keeps_what_prefixes_are_made_of_and_the_rest_for_a_while() {
+        let database = Database::builder().create_with_backend(InMemoryBackend::new()).unwrap();
+        let left = || Action::Left { gateway: "g".into() };
+        let change = PrefixChange { prefix: "+81".into(), before: None, after: None };
+        let prefixes = || Action::Prefixes { changes: vec![change.clone()] };
+        let write = database.begin_write().unwrap();
+        let mut log = write.open_table(LOG).unwrap();
+        for number in 1..=2_000 {
+            let action = if number == 7 { prefixes() } else { left() };
+            log.insert(number, entry(number, action).as_slice()).unwrap();
+        }
+        let mut bases = write.open_table(BASES).unwrap();
+        let numbers = |log: &redb::Table<'_, u64, &[u8]>| -> Vec<u64> {
+            log.iter().unwrap().map(|row| row.unwrap().0.value()).collect()
+        };
+        prune(&mut log, &mut bases, 1_997..1_999, 3).unwrap();
+        assert_eq!(numbers(&log).len(), 2_000);
+        prune(&mut log, &mut bases, 1_999..2_000, 3).unwrap();
+        assert_eq!(numbers(&log), [7, 1_997, 1_998, 1_999, 2_000]);
+        // A table in a file has them all in it; ten of them are kept.
+        for number in 1_990..=2_000 {
+            bases.insert(number, b"".as_slice()).unwrap();
+        }
+        prune(&mut log, &mut bases, 2_000..2_000, 3).unwrap();
+        assert_eq!(numbers(&log), [1_997, 1_998, 1_999, 2_000]);
+        assert_eq!(numbers(&bases), (1_991..=2_000).collect::<Vec<u64>>());
+    }
 }

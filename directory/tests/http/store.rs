@@ -1,6 +1,9 @@
 //! Tables that are changed over HTTP: imported, changed, brought back, and there after a restart.
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
+use tokio::io::AsyncWriteExt;
 use trunkline_directory::Directory;
 
 use crate::support::api::Api;
@@ -144,6 +147,64 @@ async fn versions_can_be_gone_back_to_after_changes_imports_and_restarts() {
     let (_, versions) = api.get("/v1/versions?limit=2").await;
     assert_eq!(versions["entries"][0]["action"], "rolled_back");
     assert_eq!(versions["entries"].as_array().unwrap().len(), 2);
+    directory.stop().await;
+}
+
+#[tokio::test]
+async fn version_whose_table_is_gone_is_refused_and_not_brought_back_in_part() {
+    let files = Files::with_store();
+    let (directory, api) = with_gateways(&files).await;
+    let mut versions = Vec::new();
+    // One more than are kept.
+    for number in 0..=10 {
+        let (_, shown) = import(&api, &format!("prefix,gateway\n+81{},a\n", 10 + number)).await;
+        let commit = format!("/v1/import/{}/commit", shown["id"].as_str().unwrap());
+        versions.push(api.post(&commit, json!({})).await.1["version"].as_u64().unwrap());
+    }
+    let back = async |to: u64| {
+        let path = format!("/v1/versions/{to}/roll-back");
+        api.post(&path, json!({ "dry_run": true })).await
+    };
+    for gone in [0, versions[0]] {
+        let (status, fault) = back(gone).await;
+        assert_eq!(status, 404);
+        let oldest = format!("{} to {}", versions[1], versions[10]);
+        assert!(fault["error"].as_str().unwrap().contains(&oldest), "{fault}");
+    }
+    let (_, shown) = back(versions[1]).await;
+    assert_eq!(shown["difference"]["first"][0]["prefix"], "+8111");
+    directory.stop().await;
+}
+
+#[tokio::test]
+async fn change_whose_client_hangs_up_is_answered_from_as_it_is_stored() {
+    let files = Files::with_store();
+    let (directory, api) = with_gateways(&files).await;
+    let route = json!({ "gateways": [{ "name": "a" }] }).to_string();
+    let (_, shown) = import(&api, CSV).await;
+    let commit = format!("/v1/import/{}/commit", shown["id"].as_str().unwrap());
+    for (method, path, body) in [
+        ("POST", &*commit, "{}"),
+        ("PUT", "/v1/prefixes/+8133", &*route),
+        ("PUT", "/v1/prefixes/+8144", &route),
+    ] {
+        let mut stream = tokio::net::TcpStream::connect(api.address).await.unwrap();
+        let length = body.len();
+        let request = format!(
+            "{method} {path} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {ADMIN}\r\n\
+             Content-Type: application/json\r\nContent-Length: {length}\r\n\r\n{body}"
+        );
+        stream.write_all(request.as_bytes()).await.unwrap();
+        drop(stream);
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    // Behind what is still under way.
+    let (_, changed) = api.put("/v1/prefixes/06", serde_json::from_str(&route).unwrap()).await;
+    let (_, answered) = api.send("GET", "/v1/export", None).await;
+    directory.stop().await;
+    let (directory, api) = start(&files).await;
+    assert_eq!(api.send("GET", "/v1/export", None).await.1, answered);
+    assert_eq!(api.get("/v1/prefixes").await.1["version"], changed["version"]);
     directory.stop().await;
 }
 

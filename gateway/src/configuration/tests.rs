@@ -249,3 +249,42 @@ fn an_interface_that_cannot_be_is_refused() {
         assert!(error.contains(key) && error.contains(remedy), "{text}: {error}");
     }
 }
+
+#[test]
+fn what_is_registered_must_fit_the_rest() {
+    let folder = tempfile::tempdir().unwrap();
+    let token = folder.path().join("token");
+    std::fs::write(&token, "tl_secret\n").unwrap();
+    let register = |more: &str| {
+        format!(
+            "directory:\n  register:\n    token_file: {}\n    prefixes: [{{ prefix: \"03\" }}]\n{more}",
+            token.display()
+        )
+    };
+    let at = "    at: ['http://192.0.2.53:9153']\n";
+    let good = read(&format!("{LEAST}{}", register(at))).unwrap();
+    let settings = good.registration.as_ref().unwrap();
+    assert_eq!(
+        (settings.coming.sip.as_str(), settings.token.as_str()),
+        ("127.0.0.1:5060", "tl_secret")
+    );
+    assert!(!format!("{good:?}{}", good.to_yaml()).contains("tl_secret"));
+    for (more, key, remedy) in [
+        ("    at: []\n", "directory.register.at", "list the directories"),
+        ("    at: ['ns1']\n", "register.at.0", "https://host:port"),
+        ("    at: ['https://ns1']\n", "register.authorities", "PEM"),
+        (&format!("{at}    lease_s: 0\n"), "register.lease_s", "1 to 3600"),
+        (&format!("{at}    sip: a b\n"), "register.sip", "host:port"),
+    ] {
+        assert_refused(&register(more), key, remedy);
+    }
+    for (prefix, key, remedy) in [
+        ("{ prefix: \"3\" }", "register.prefixes.0.prefix", "area code"),
+        ("{ prefix: \"03\" }, { prefix: \"+813\" }", "register.prefixes.1.prefix", "once"),
+        ("{ prefix: \"03\", trunk_group: x }", "register.prefixes.0.trunk_group", "name one of"),
+    ] {
+        assert_refused(&register(at).replace("{ prefix: \"03\" }", prefix), key, remedy);
+    }
+    let missing = register(at).replace("/token", "/nowhere");
+    assert_refused(&missing, "register.token_file", "trunkline-directory token");
+}

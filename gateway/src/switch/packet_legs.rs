@@ -131,10 +131,9 @@ pub fn release(endpoint: &Endpoint, leg: LegId, packet: &PacketLeg, release: Rel
         endpoint.reject(
             packet.sip,
             Rejection {
-                status,
-                phrase: None,
                 cause: Some(release.cause),
                 retry_after_s: (status == 503).then(|| retry_after_s(leg)),
+                ..Rejection::status(status)
             },
         )
     } else {

@@ -1,6 +1,7 @@
 //! The way to the directories: HTTP or HTTPS, one connection to each, that is opened again when it
 //! breaks.
 
+use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -25,7 +26,7 @@ use crate::fleet::Report;
 use crate::wire::{Coming, Granted, GroupTold, Told};
 
 /// Where and as what a gateway registers.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct RegistrationSettings {
     /// Directories: `https://ns1.example.net:9153`.
     pub directories: Vec<Directory>,
@@ -37,6 +38,16 @@ pub struct RegistrationSettings {
     pub coming: Coming,
     /// Signs the certificates of HTTPS.
     pub authorities: Option<Authorities>,
+}
+
+impl fmt::Debug for RegistrationSettings {
+    /// Without the token.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { directories, name, coming, .. } = self;
+        let mut shown = f.debug_struct("RegistrationSettings");
+        shown.field("directories", directories).field("name", name).field("coming", coming);
+        shown.finish_non_exhaustive()
+    }
 }
 
 /// A directory's address.

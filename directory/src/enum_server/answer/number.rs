@@ -8,9 +8,9 @@ use domain::base::message_builder::PushError;
 use domain::base::{CharStr, Name, Rtype, Ttl};
 use domain::rdata::Naptr;
 
-use super::{Full, Kind, NO_GATEWAY_INFO_CODE, QuestionOf, Reply, Text};
-use crate::gateways::Gateway;
-use crate::selection::Selection;
+use super::{Full, Kind, NO_GATEWAY_INFO_CODE, QuestionOf, Reply, Text, Zone};
+use crate::gateways::{Gateway, Gateways};
+use crate::selection::{Candidate, Selection};
 use crate::table::{Digits, Found, Matched, Portability, WeekMinute};
 
 impl<'a> Reply<'a> {
@@ -64,18 +64,7 @@ impl<'a> Reply<'a> {
         selection: &Selection,
     ) -> Result<(), PushError> {
         let gateways = &self.edition.gateways;
-        let ttl_s = match self.zone.gateway_domain {
-            // What moves are the records of the names.
-            Some(_) => self.zone.ttl_s,
-            None if selection
-                .candidates()
-                .iter()
-                .any(|candidate| gateways.state(candidate.choice.gateway).leased) =>
-            {
-                self.zone.ttl_s.min(self.zone.live_ttl_s)
-            }
-            None => self.zone.ttl_s,
-        };
+        let ttl_s = self.zone.route_ttl_s(gateways, selection);
         let mut last = (10, 9);
         for candidate in selection.offered() {
             let choice = candidate.choice;
@@ -83,8 +72,7 @@ impl<'a> Reply<'a> {
                 continue;
             };
             last = (choice.order, choice.preference);
-            let domain = self.zone.gateway_domain.as_ref();
-            let uri = fmt::from_fn(|f| write_uri(f, domain, gateway, &digits));
+            let uri = self.zone.uri(gateway, &digits);
             let naptr = (choice.order, choice.preference, b"E2U+sip".as_slice());
             self.push_naptr(question, ttl_s, naptr, &uri)?;
         }
@@ -143,18 +131,28 @@ impl<'a> Reply<'a> {
     }
 }
 
-/// The number at the gateway's name, where gateways have names, else at its address.
-fn write_uri(
-    f: &mut fmt::Formatter<'_>,
-    domain: Option<&Name<Vec<u8>>>,
-    gateway: &Gateway,
-    digits: &Digits,
-) -> fmt::Result {
-    match domain {
-        Some(domain) => {
-            let parameter = gateway.transport.parameter();
-            write!(f, "sip:+{digits}@{}.{domain}{parameter}", gateway.name)
+impl Zone {
+    /// The number at the gateway's name, where gateways have names, else at its address.
+    pub fn uri(&self, gateway: &Gateway, number: &impl fmt::Display) -> impl fmt::Display {
+        fmt::from_fn(move |f| match &self.gateway_domain {
+            Some(domain) => {
+                let parameter = gateway.transport.parameter();
+                write!(f, "sip:+{number}@{}.{domain}{parameter}", gateway.name)
+            }
+            None => write!(f, "{}", gateway.uri(number)),
+        })
+    }
+
+    /// How long a selection of gateways may be kept, in seconds.
+    pub fn route_ttl_s(&self, gateways: &Gateways, selection: &Selection) -> u32 {
+        let comes_and_goes =
+            |candidate: &Candidate| gateways.state(candidate.choice.gateway).leased;
+        match self.gateway_domain {
+            None if selection.candidates().iter().any(comes_and_goes) => {
+                self.ttl_s.min(self.live_ttl_s)
+            }
+            // With names, what moves are their records.
+            _ => self.ttl_s,
         }
-        None => write!(f, "{}", gateway.uri(digits)),
     }
 }
