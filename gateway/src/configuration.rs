@@ -110,9 +110,9 @@ pub struct Rtp {
     #[serde(default)]
     pub workers: Vec<usize>,
     /// Calls between two peers on the packet side that need nothing done to their media are relayed
-    /// in the kernel (`af_xdp` only). Not every driver can send from there: try it with yours.
-    #[serde(default, deserialize_with = "on_or_off")]
-    pub kernel_relay: bool,
+    /// in the kernel (`af_xdp` only).
+    #[serde(default)]
+    pub kernel_relay: KernelRelay,
     /// Packet time towards RTP, in ms: 10, 20, 30, 40 or 60.
     #[serde(default = "default_ptime_ms")]
     pub ptime_ms: u32,
@@ -193,6 +193,44 @@ pub enum Xdp {
     Native,
     /// Behind the driver: slower, but no driver can get it wrong.
     Generic,
+}
+
+/// Whether calls are relayed in the kernel.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum KernelRelay {
+    /// Where the device is known to be able to send from there.
+    #[default]
+    Auto,
+    /// With every device: not every driver can.
+    On,
+    /// Never.
+    Off,
+}
+
+impl<'de> Deserialize<'de> for KernelRelay {
+    /// As operators write it: `auto`, `on`, `off`, or YAML's `true` and `false`.
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        #[serde(untagged)]
+        enum Written {
+            Truth(bool),
+            Word(String),
+        }
+        let written = Written::deserialize(deserializer);
+        match written.as_ref().map(|written| match written {
+            Written::Truth(true) => "on",
+            Written::Truth(false) => "off",
+            Written::Word(word) => word,
+        }) {
+            Ok("auto") => Ok(Self::Auto),
+            Ok("on") => Ok(Self::On),
+            Ok("off") => Ok(Self::Off),
+            _ => Err(serde::de::Error::custom(
+                "kernel_relay is none of auto, on and off: write one of them",
+            )),
+        }
+    }
 }
 
 /// A codec by its name.
@@ -370,22 +408,6 @@ pub struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         Self { calls: 10_000, setup_s: 200, drain_s: 30, media_load: 0.8, rtp_rate: 4 }
-    }
-}
-
-/// A switch as operators write it: `on`, `off`, or YAML's `true` and `false`.
-fn on_or_off<'de, D: Deserializer<'de>>(deserializer: D) -> Result<bool, D::Error> {
-    #[derive(Deserialize)]
-    #[serde(untagged)]
-    enum Written {
-        Truth(bool),
-        Word(String),
-    }
-    match Written::deserialize(deserializer) {
-        Ok(Written::Truth(on)) => Ok(on),
-        Ok(Written::Word(word)) if word == "on" => Ok(true),
-        Ok(Written::Word(word)) if word == "off" => Ok(false),
-        _ => Err(serde::de::Error::custom("kernel_relay is neither on nor off: write on or off")),
     }
 }
 

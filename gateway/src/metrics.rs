@@ -23,6 +23,13 @@ pub fn render(status: &Status) -> String {
         &["name", "back_end"],
     );
     info.with_label_values(&[status.name.as_str(), status.media.back_end]).set(1);
+    page.gauge(
+        "trunkline_media_kernel_relay",
+        "1 if plain calls between peers are relayed in the kernel.",
+        &[],
+    )
+    .with_label_values::<&str>(&[])
+    .set(i64::from(status.media.kernel_relay));
     page.gauge("trunkline_gateway_draining", "1 while no new calls are taken.", &[])
         .with_label_values::<&str>(&[])
         .set(i64::from(status.draining));

@@ -16,7 +16,7 @@ use trunkline_sip::{Endpoint, EndpointConfig, SipError};
 use trunkline_xdp::Mode;
 use trunkline_xdp::network::Network;
 
-use crate::configuration::{BackEnd, Configuration, Rtp, SpanEntry, Xdp};
+use crate::configuration::{BackEnd, Configuration, KernelRelay, Rtp, SpanEntry, Xdp};
 use crate::http;
 use crate::journal::Journal;
 use crate::switch::Switch;
@@ -219,7 +219,11 @@ fn start_media(configuration: &Configuration) -> Result<Media, MediaError> {
             Xdp::Native => Some(Mode::Native),
             Xdp::Generic => Some(Mode::Generic),
         },
-        kernel_relay: rtp.kernel_relay,
+        kernel_relay: match rtp.kernel_relay {
+            KernelRelay::Auto => None,
+            KernelRelay::On => Some(true),
+            KernelRelay::Off => Some(false),
+        },
         rtp_ports: rtp.ports.first..=rtp.ports.last,
         load_max: Some(limits.media_load),
         allowance: (limits.rtp_rate > 0)

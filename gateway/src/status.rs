@@ -127,6 +127,8 @@ pub struct SipStatus {
 pub struct MediaStatus {
     /// Packet back end in use.
     pub back_end: &'static str,
+    /// Whether plain calls between peers are relayed in the kernel.
+    pub kernel_relay: bool,
     /// RTP legs that live now.
     pub legs: usize,
     /// Counters since the start, all workers together.

@@ -78,7 +78,7 @@ impl MediaRelay {
             cores: (0..workers).collect(),
             backend: Some(settings.backend),
             device: settings.device.clone(),
-            kernel_relay: settings.in_kernel,
+            kernel_relay: Some(settings.in_kernel),
             rtp_ports: PORTS,
             tick: settings.tick,
             realtime_priority: settings.realtime_priority,

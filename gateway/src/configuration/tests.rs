@@ -127,18 +127,19 @@ fn a_peers_codecs_must_have_packets_of_the_packet_time() {
 }
 
 #[test]
-fn the_kernel_relay_is_switched_on_and_off() {
+fn the_kernel_relay_is_switched_on_and_off_or_left_to_the_device() {
     let relay = |word: &str| {
         let rtp = format!("127.0.0.1, kernel_relay: {word} }}");
         read(&LEAST.replace("127.0.0.1 }", &rtp)).map(|read| read.file.rtp.kernel_relay)
     };
-    assert!(!read(LEAST).unwrap().file.rtp.kernel_relay);
-    for (word, is_on) in [("on", true), ("off", false), ("true", true), ("false", false)] {
-        assert_eq!(relay(word), Ok(is_on), "{word}");
+    use KernelRelay::{Auto, Off, On};
+    assert_eq!(read(LEAST).unwrap().file.rtp.kernel_relay, Auto);
+    for (word, read) in [("auto", Auto), ("on", On), ("off", Off), ("true", On), ("false", Off)] {
+        assert_eq!(relay(word), Ok(read), "{word}");
     }
     for word in ["sometimes", "1"] {
         let error = relay(word).unwrap_err();
-        assert!(error.contains("kernel_relay") && error.contains("write on or off"), "{error}");
+        assert!(error.contains("kernel_relay") && error.contains("write one of them"), "{error}");
     }
 }
 

@@ -91,6 +91,7 @@ fn media(switch: &Switch) -> MediaStatus {
             trunkline_media::packet_io::Backend::IoUring => "io_uring",
             trunkline_media::packet_io::Backend::Mio => "mio",
         },
+        kernel_relay: media.relays_in_kernel(),
         legs: media.legs(),
         counters: BTreeMap::from([
             ("packets_received", total.packets_received),
