@@ -1,11 +1,11 @@
 //! The gateway's one control task: ties SIP, the lines and the media plane to call control.
 //!
-//! Every event of a leg becomes a call of [`CallControl`]'s methods, every [`Action`] that comes
-//! out becomes a SIP message, a Q.931 request or a command to the media plane. The subjects are in
-//! files of their own: `packet_side` and `line_side` (events), `actions` (what is done), `offers` (what is
-//! offered in calls that are up), `dialling` (numbers that come digit by digit), [`packet_legs`] (SIP),
-//! [`lines`] (spans), [`voice`] (media), [`records`] (call records), [`congestion`] (calls that find no
-//! room).
+//! Every event of a leg becomes a call of [`CallControl`]'s methods, every [`trunkline_call::Action`]
+//! that comes out becomes a SIP message, a Q.931 request or a command to the media plane. The subjects
+//! are in files of their own: `packet_side` and `line_side` (events), `actions` (what is done), `offers`
+//! (what is offered in calls that are up), `dialling` (numbers that come digit by digit),
+//! [`packet_legs`] (SIP), [`lines`] (spans), [`voice`] (media), [`records`] (call records),
+//! [`congestion`] (calls that find no room).
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
