@@ -6,12 +6,13 @@
 # Both install the Debian packages they need (scripts/set-up says which) and explain themselves
 # if they cannot. A Rust toolchain is the one prerequisite.
 
-.PHONY: help run demo test test-programs test-loom lint fuzz bench-media bench-voice bench-instructions
+.PHONY: help run demo test test-programs test-loom test-isdn-random lint fuzz bench-media bench-voice bench-instructions
 
 help:
 	@sed -n '3,4p' Makefile | sed 's/^# *//'
 	@echo 'make demo   both embodiments of the patent and Fig. 9, exit status 0 if all speech arrived intact'
 	@echo 'make fuzz   every parser, coverage-guided, one minute each'
+	@echo 'make test-isdn-random   twenty thousand random sequences of calls on a primary rate interface'
 	@echo 'make bench-media   the media plane against rtpengine and a bare relay (root, quiet machine)'
 	@echo 'make bench-voice   speech from twenty bad networks, beside SpeexDSP and NetEQ (10 minutes)'
 	@echo 'make bench-instructions   instructions of the hot functions against a baseline (ACCEPT=1 writes it anew)'
@@ -48,6 +49,11 @@ test-loom:
 	RUSTFLAGS="--cfg loom" CARGO_TARGET_DIR=target/loom cargo test --release -p trunkline-rtp --test loom_jitter
 	RUSTFLAGS="--cfg loom" CARGO_TARGET_DIR=target/loom cargo test --release -p trunkline-xdp --lib
 
+# Requests of both sides of an interface in any order over a line that loses frames, twenty thousand
+# sequences; `make test` tries 128.
+test-isdn-random:
+	SEQUENCES=20000 cargo test -p trunkline-isdn --lib nothing_is_left_over
+
 # PESQ (ITU-T P.862) scores the speech in the tests; it is not part of the product.
 target/pesq/ready: scripts/pesq-requirements.txt
 	@scripts/set-up test
@@ -67,7 +73,9 @@ bench-media:
 	target/release/trunkline-bench-media --capacity --out bench
 	target/release/trunkline-bench-media --point 500x50 --codec-a pcma --codec-b pcmu --out bench/pcma-pcmu
 	target/release/trunkline-bench-media --point 50x50 --codec-a pcma --codec-b opus --out bench/pcma-opus
-	target/release/trunkline-bench-timeslots
+	target/release/trunkline-bench-media --point 500x50 --relay rtpengine --relay rtpengine-srtp \
+		--relay mio --relay mio-srtp --relay af-xdp --relay af-xdp-srtp --out bench/srtp
+	target/release/trunkline-bench-timeslots --out bench/timeslots.md
 
 # Speech over twenty bad networks, scored by PESQ, in virtual time; voice.md and voice.svg are written
 # anew. Fails if our playout is not as good as it shall be. Other networks, other recordings:

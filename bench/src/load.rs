@@ -13,6 +13,7 @@
 //! | [`ledger`] | what arrived: lost, doubled, reordered, changed |
 //! | [`latency`] | percentiles |
 //! | [`schedule`] | when which packet is due |
+//! | [`protection`] | SRTP of the parties |
 //! | [`wire`] | a packet socket for all parties, or a UDP socket a party |
 //! | [`cpu`] | processor time of processes and of soft interrupts |
 //! | [`clock`] | the kernel's clocks, and a real-time thread |
@@ -35,6 +36,7 @@ pub mod latency;
 pub mod ledger;
 pub mod media_relay;
 pub mod packet;
+pub mod protection;
 pub mod report;
 pub mod rtpengine;
 pub mod schedule;

@@ -3,6 +3,7 @@
 use std::io::{BufRead, BufReader, Read};
 use std::process::{Child, Command, Stdio};
 
+use trunkline_bench::load::call_list::CallList;
 use trunkline_bench::load::report::Report;
 use trunkline_media::packet_io::{Backend, probe};
 
@@ -92,6 +93,32 @@ fn ten_calls_through_our_own_relay_arrive_whole_in_one_stream_each() {
         let sum = format!("trunkline-media-relay: {backend}: 1200 packets in, 1200 out\n");
         assert_eq!(told, sum);
     }
+}
+
+#[test]
+fn protected_calls_arrive_whole_and_nobody_understands_them_without_the_keys() {
+    let relay = || {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_trunkline-media-relay"));
+        command.args(["--backend", "mio", "--priority", "0", "--srtp"]);
+        command
+    };
+    let load = ["--seconds", "1", "--warm-up-seconds", "0.2"];
+    let report = flood(&Relay::of(relay(), "5", "21800"), &load);
+    assert_eq!((report.sent, report.counts.received), (500, 500), "{report}");
+    assert!(report.counts.clean(), "{report}");
+    let mut without = Relay::of(relay(), "1", "21900");
+    without.calls = plain(&without.calls);
+    let report = flood(&without, &["--seconds", "0.2", "--warm-up-seconds", "0"]);
+    assert_eq!(report.counts.received, 0, "{report}");
+}
+
+/// A call list without its keys.
+fn plain(calls: &str) -> String {
+    let mut list: CallList = serde_json::from_str(calls).unwrap();
+    for call in &mut list.calls {
+        (call.a.srtp, call.b.srtp) = (None, None);
+    }
+    serde_json::to_string(&list).unwrap()
 }
 
 #[test]

@@ -47,7 +47,7 @@ def segment_score(reference, heard):
     heard = np.concatenate([heard, np.zeros(max(0, len(reference) - len(heard)), np.int16)])
     try:
         return pesq(RATE, reference, heard, "nb")
-    except PesqError:
+    except (PesqError, ValueError):  # No voice in it, or nothing at all.
         return 1.0
 
 

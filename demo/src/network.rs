@@ -87,6 +87,14 @@ pub struct Layout {
     pub more_of_gateway_a: String,
     /// Further routes of gateway A: YAML entries.
     pub more_routes_of_gateway_a: String,
+    /// Variant on the line of gateway A, by its name; EuroISDN without it.
+    pub variant_a: Option<&'static str>,
+    /// Further keys of the span of gateway B: YAML lines.
+    pub more_of_span_b: String,
+    /// The exchange asks for further digits on the line of gateway B.
+    pub asks_for_digits_b: bool,
+    /// Gateway A registers itself at the directory, for area 06.
+    pub gateway_a_registers: bool,
 }
 
 impl Layout {
@@ -102,6 +110,10 @@ impl Layout {
             more_telephones: String::new(),
             more_of_gateway_a: String::new(),
             more_routes_of_gateway_a: String::new(),
+            variant_a: None,
+            more_of_span_b: String::new(),
+            asks_for_digits_b: false,
+            gateway_a_registers: false,
         }
     }
 
@@ -376,6 +388,7 @@ pub fn write_files(layout: &Layout) -> Result<(), NetworkError> {
             ),
         ),
         ("gateway-b.yaml", gateway(layout, "b", layout.gateway_b(), "0469", "", "")),
+        ("registration-token", REGISTRATION_TOKEN.to_owned()),
         ("web.yaml", web(layout)),
         ("phone.yaml", phone(layout)),
     ] {
@@ -386,12 +399,22 @@ pub fn write_files(layout: &Layout) -> Result<(), NetworkError> {
 }
 
 fn directory(layout: &Layout) -> String {
+    let tokens = if layout.gateway_a_registers {
+        // SHA-256 of REGISTRATION_TOKEN.
+        "tokens:\n  - name: gateway-a\n    scopes: [register]\n    gateway: gateway-a\n    \
+           sha256: 89417484e4db8778f67b1168d638f442099c3a1e64272142cf8e1f960b6e969a\n"
+    } else {
+        ""
+    };
     format!(
-        "listen: [\"{}\"]\nhttp: \"{}:9153\"\ntable: table.yaml\n",
+        "listen: [\"{}\"]\nhttp: \"{}:9153\"\ntable: table.yaml\n{tokens}",
         layout.directory(),
         layout.host(1)
     )
 }
+
+/// By which gateway A may register.
+const REGISTRATION_TOKEN: &str = "tl_gateway_a";
 
 /// The gateway address table of the patent: area code to gateway.
 fn table(layout: &Layout) -> String {
@@ -420,16 +443,18 @@ fn exchange(layout: &Layout) -> String {
             layout.file(speech).display()
         )
     };
+    let variant = layout.variant_a.map(|name| format!(", variant: {name}")).unwrap_or_default();
     format!(
         "http: \"{host}:9200\"\nrecordings: {}\nnetworks:\n  \
            - name: A\n    spans:\n      \
-               - {{ name: a-1, local: \"{host}:40010\", remote: \"{}:40010\" }}\n  \
+               - {{ name: a-1, local: \"{host}:40010\", remote: \"{}:40010\"{variant} }}\n  \
            - name: B\n    spans:\n      \
-               - {{ name: b-1, local: \"{host}:40020\", remote: \"{}:40020\" }}\n\
+               - {{ name: b-1, local: \"{host}:40020\", remote: \"{}:40020\", asks_for_digits: {} }}\n\
          telephones:\n{}{}{}",
         layout.file("recordings").display(),
         layout.gateway_a(),
         layout.gateway_b(),
+        layout.asks_for_digits_b,
         telephone(TELEPHONE_A, "A", "telephone-a.wav"),
         telephone(TELEPHONE_B, "B", "telephone-b.wav"),
         layout.more_telephones,
@@ -444,16 +469,31 @@ fn gateway(
     more_routes: &str,
     more: &str,
 ) -> String {
-    let port = if letter == "a" { 40010 } else { 40020 };
+    let (port, more_of_span) = match letter {
+        "a" => {
+            let variant = |name| format!("    variant: {name}\n");
+            (40010, layout.variant_a.map(variant).unwrap_or_default())
+        }
+        _ => (40020, layout.more_of_span_b.clone()),
+    };
+    let register = if letter == "a" && layout.gateway_a_registers {
+        format!(
+            "  register:\n    at: [\"{}\"]\n    token_file: registration-token\n    lease_s: 1\n    \
+               prefixes: [{{ prefix: \"06\", trunk_group: network-a }}]\n",
+            layout.directory_http()
+        )
+    } else {
+        String::new()
+    };
     format!(
         "name: gateway-{letter}\n\
          sip:\n  udp: [\"{host}:5060\"]\n  tcp: [\"{host}:5060\"]\n  trusted: [\"{}\", \"{}\"]\n\
          http: \"{host}:9100\"\n\
          rtp:\n  address: \"{host}\"\n\
-         directory:\n  servers: [\"{}\"]\n\
+         directory:\n  servers: [\"{}\"]\n{register}\
          spans:\n  - name: e1-{letter}\n    line:\n      tdmoe:\n        \
            local: \"{host}:{port}\"\n        remote: \"{}:{port}\"\n        clock: line\n\
-         trunk_groups:\n  - name: network-{letter}\n    spans: [e1-{letter}]\n    hunting: down\n\
+         {more_of_span}trunk_groups:\n  - name: network-{letter}\n    spans: [e1-{letter}]\n    hunting: down\n\
          routes:\n  - prefix: \"{area}\"\n    trunk_groups: [network-{letter}]\n\
          {more_routes}records: {}\n{more}",
         layout.gateway_a(),

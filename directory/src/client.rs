@@ -3,6 +3,7 @@
 
 mod cache;
 pub(crate) mod message;
+pub mod registrar;
 pub(crate) mod rule;
 
 use std::io;
@@ -54,6 +55,8 @@ pub enum Resolution {
     Routes(Vec<SipTarget>),
     /// The directory knows no gateway for the number.
     UnknownNumber,
+    /// The directory knows the number, but none of its gateways takes calls now.
+    NoGateway,
     /// No directory gave an answer that can be used.
     Unavailable(Unavailable),
 }
@@ -131,6 +134,7 @@ impl EnumResolver {
                 Resolution::Routes(routes)
             }
             Ok(Reading::Unknown) => Resolution::UnknownNumber,
+            Ok(Reading::NoGateway) => Resolution::NoGateway,
             Ok(Reading::Refused(rcode)) => Resolution::Unavailable(Unavailable::Refused(rcode)),
             // Over TCP there is nothing more to ask for.
             Ok(Reading::Truncated | Reading::NotOurs) => {
@@ -147,7 +151,9 @@ impl EnumResolver {
             let mut silent = false;
             for &server in &self.settings.servers {
                 match self.ask(server, digits).await {
-                    Ok(reading @ (Reading::Rules { .. } | Reading::Unknown)) => return Ok(reading),
+                    Ok(
+                        reading @ (Reading::Rules { .. } | Reading::Unknown | Reading::NoGateway),
+                    ) => return Ok(reading),
                     Ok(reading) => worst = Ok(reading),
                     Err(error) if error.kind() == io::ErrorKind::TimedOut => silent = true,
                     Err(error) => {

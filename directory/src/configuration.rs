@@ -10,8 +10,11 @@ use serde::Deserialize;
 use trunkline_number::CountryProfile;
 use trunkline_program::{ConfigurationError, Source};
 
-use crate::enum_server::Zone;
-use crate::table::Snapshot;
+use crate::enum_server::{BadNetwork, ClientRule, Clients, CookieSecrets, Network, Sees, Zone};
+use crate::http::tls::Tls;
+use crate::http::{Scope, Token, Tokens};
+
+pub use table_file::Provisioned;
 
 /// What the daemon is told.
 #[derive(Clone, Debug, Deserialize)]
@@ -24,26 +27,55 @@ pub struct Configuration {
     /// Address of the HTTP listener (/metrics, /healthz, /lookup); none without it.
     #[serde(default)]
     pub http: Option<SocketAddr>,
+    /// Addresses of the SIP redirect server, each for UDP and TCP; none without it.
+    #[serde(default)]
+    pub sip: Vec<SocketAddr>,
     /// Domains below which numbers are answered.
     #[serde(default = "default_apexes")]
     pub apexes: Vec<String>,
+    /// Domain below which gateways have names that answers carry instead of addresses; none for
+    /// addresses.
+    #[serde(default)]
+    pub gateway_domain: Option<String>,
     /// How long an answer may be kept, in seconds.
     #[serde(default = "default_ttl_s")]
     pub ttl_s: u32,
     /// How long "unknown number" may be kept, in seconds.
     #[serde(default = "default_negative_ttl_s")]
     pub negative_ttl_s: u32,
+    /// How long an answer may be kept that names gateways which come and go, in seconds.
+    #[serde(default = "default_live_ttl_s")]
+    pub live_ttl_s: u32,
     /// Name of this server in SOA and NS records.
     #[serde(default = "default_server_name")]
     pub server_name: String,
     /// Mailbox of the operator in SOA records, as a domain name (RFC 1035 §8).
     #[serde(default = "default_contact")]
     pub contact: String,
-    /// The table's file; a relative path starts at the folder of this file.
-    pub table: PathBuf,
+    /// The table's file; a relative path starts at the folder of this file. Either this or `store`.
+    #[serde(default)]
+    pub table: Option<PathBuf>,
+    /// The folder in which the table is kept that operators change over HTTP.
+    #[serde(default)]
+    pub store: Option<PathBuf>,
+    /// Certificate and key, with which HTTP is HTTPS.
+    #[serde(default)]
+    pub http_tls: Option<TlsFiles>,
+    /// Who may do what over HTTP.
+    #[serde(default)]
+    pub tokens: Vec<TokenEntry>,
     /// How numbers are written in the table and in look-ups.
     #[serde(default)]
     pub country: CountryProfile,
+    /// Local time's distance from UTC, for hours of the day: `"+09:00"`.
+    #[serde(default = "default_utc_offset")]
+    pub utc_offset: String,
+    /// Who may ask; everybody without it.
+    #[serde(default)]
+    pub clients: Vec<ClientEntry>,
+    /// DNS cookies.
+    #[serde(default)]
+    pub cookies: CookieSettings,
     /// UDP threads for each address; one a core without it.
     #[serde(default)]
     pub udp_workers: Option<usize>,
@@ -53,6 +85,65 @@ pub struct Configuration {
     /// Limits of TCP.
     #[serde(default)]
     pub tcp: TcpSettings,
+}
+
+/// Files of HTTPS, PEM; relative paths start at the folder of the configuration.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TlsFiles {
+    /// The certificate, and what it is signed by.
+    pub certificate: PathBuf,
+    /// Its key.
+    pub key: PathBuf,
+}
+
+/// A token (`trunkline-directory token` makes one).
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TokenEntry {
+    /// Its name, in the log of changes.
+    pub name: String,
+    /// SHA-256 of the token, 64 hexadecimal digits.
+    pub sha256: String,
+    /// What it permits.
+    pub scopes: Vec<Scope>,
+    /// The only gateway that may register by it.
+    #[serde(default)]
+    pub gateway: Option<String>,
+}
+
+/// What the clients of a network may ask.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ClientEntry {
+    /// Their network: `192.0.2.0/24`. Of several that hold the smallest counts.
+    pub network: String,
+    /// They are refused.
+    #[serde(default)]
+    pub deny: bool,
+    /// Domains of `apexes` that they see; all without it.
+    #[serde(default)]
+    pub apexes: Option<Vec<String>>,
+}
+
+/// DNS cookies (RFC 7873).
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct CookieSettings {
+    /// Whether they are given and checked.
+    pub enabled: bool,
+    /// What signs them, 32 hexadecimal digits: the same on all servers of one address. Without it,
+    /// a new one at each start.
+    pub secret: Option<String>,
+    /// What signed them before, and is still believed.
+    pub secret_before: Option<String>,
+}
+
+impl Default for CookieSettings {
+    /// Given and checked.
+    fn default() -> Self {
+        Self { enabled: true, secret: None, secret_before: None }
+    }
 }
 
 /// Limit of UDP answers to one network (an IPv4 /24 or IPv6 /56), for each UDP thread: a forged
@@ -109,14 +200,56 @@ impl Configuration {
         Ok((configuration, source))
     }
 
-    /// The path of the table, for a configuration read from `source`.
-    pub fn table_path(&self, source: &Source) -> PathBuf {
-        source.path().parent().unwrap_or(Path::new("")).join(&self.table)
+    /// Reads and checks the table; nothing is provisioned where it is in a store.
+    pub fn read_table(&self, source: &Source) -> Result<Provisioned, ConfigurationError> {
+        match &self.table {
+            Some(path) => table_file::read(&beside(source, path), &self.country),
+            None => Ok(Provisioned::default()),
+        }
     }
 
-    /// Reads and checks the table.
-    pub fn read_table(&self, source: &Source) -> Result<Snapshot, ConfigurationError> {
-        table_file::read(&self.table_path(source), &self.country)
+    /// The folder of the store, for a configuration read from `source`.
+    pub fn store_path(&self, source: &Source) -> Option<PathBuf> {
+        self.store.as_ref().map(|path| beside(source, path))
+    }
+
+    /// The tokens that stand in the configuration.
+    pub fn tokens(&self, source: &Source) -> Result<Tokens, ConfigurationError> {
+        let mut tokens = Tokens::default();
+        for (index, entry) in self.tokens.iter().enumerate() {
+            if self.tokens[..index].iter().any(|other| other.name == entry.name) {
+                return Err(source.error(
+                    &format!("tokens.{index}.name"),
+                    format!("{:?} is there twice", entry.name),
+                    "give each token its own name",
+                ));
+            }
+            let token = Token {
+                name: entry.name.clone(),
+                scopes: entry.scopes.clone(),
+                gateway: entry.gateway.clone(),
+                configured: true,
+            };
+            if !tokens.add(&entry.sha256, token) {
+                return Err(source.error(
+                    &format!("tokens.{index}.sha256"),
+                    "is no SHA-256 of 64 hexadecimal digits",
+                    "make a token and its line with: trunkline-directory token",
+                ));
+            }
+        }
+        Ok(tokens)
+    }
+
+    /// Certificate and key of HTTPS, where there are some.
+    pub(crate) fn tls(&self, source: &Source) -> Result<Option<Tls>, ConfigurationError> {
+        let Some(TlsFiles { certificate, key }) = &self.http_tls else {
+            return Ok(None);
+        };
+        let read = Tls::read(&beside(source, certificate), &beside(source, key));
+        read.map(Some).map_err(|problem| {
+            source.error("http_tls", problem, "name a PEM certificate and its PEM key")
+        })
     }
 
     /// What the ENUM server says besides the table; `serial` tells editions apart in the SOA.
@@ -146,15 +279,102 @@ impl Configuration {
                 }
                 Ok(apex)
             })
-            .collect::<Result<_, ConfigurationError>>()?;
+            .collect::<Result<Vec<_>, ConfigurationError>>()?;
+        let gateway_domain = match &self.gateway_domain {
+            Some(text) => {
+                let domain = name("gateway_domain", text)?;
+                let inside = apexes.iter().any(|apex| domain.ends_with(apex));
+                if inside || domain.len() > GATEWAY_DOMAIN_MAX_OCTETS {
+                    return Err(source.error(
+                        "gateway_domain",
+                        "is too long, or at or below a domain of numbers",
+                        format!("choose another, of at most {GATEWAY_DOMAIN_MAX_OCTETS} octets"),
+                    ));
+                }
+                Some(domain)
+            }
+            None => None,
+        };
         Ok(Zone {
+            clients: self.clients(source, &apexes)?,
             apexes,
+            gateway_domain,
             ttl_s: self.ttl_s,
             negative_ttl_s: self.negative_ttl_s,
+            live_ttl_s: self.live_ttl_s,
+            utc_offset_min: utc_offset_min(&self.utc_offset).ok_or_else(|| {
+                source.error(
+                    "utc_offset",
+                    format!("{:?} is no distance from UTC", self.utc_offset),
+                    "write such as \"+09:00\", in quotes",
+                )
+            })?,
+            cookies: self.cookie_secrets(source)?,
             server_name: name("server_name", &self.server_name)?,
             contact: name("contact", &self.contact)?,
             serial,
         })
+    }
+
+    fn clients(
+        &self,
+        source: &Source,
+        apexes: &[Name<Vec<u8>>],
+    ) -> Result<Clients, ConfigurationError> {
+        if self.clients.len() > CLIENTS_MAX {
+            return Err(source.error(
+                "clients",
+                format!("{} networks are more than {CLIENTS_MAX}", self.clients.len()),
+                "take neighbours together",
+            ));
+        }
+        let mut rules: Vec<ClientRule> = Vec::with_capacity(self.clients.len());
+        for (index, entry) in self.clients.iter().enumerate() {
+            let key = |rest: &str| format!("clients.{index}.{rest}");
+            let network: Network = entry.network.parse().map_err(|error: BadNetwork| {
+                let remedy = "write such as 192.0.2.0/24 or 2001:db8::/32";
+                source.error(&key("network"), error.to_string(), remedy)
+            })?;
+            if rules.iter().any(|rule| rule.network == network) {
+                let problem = format!("{network} is there twice");
+                return Err(source.error(&key("network"), problem, "keep one of them"));
+            }
+            let sees = match (&entry.apexes, entry.deny) {
+                (_, true) => Sees::Nothing,
+                (None, false) => Sees::Everything,
+                (Some(names), false) => {
+                    let place = |name: &String| {
+                        let wanted = name.parse::<Name<Vec<u8>>>().ok();
+                        apexes.iter().position(|apex| Some(apex) == wanted.as_ref()).ok_or_else(
+                            || {
+                                let problem = format!("{name:?} is not among the apexes");
+                                source.error(&key("apexes"), problem, "name domains of apexes")
+                            },
+                        )
+                    };
+                    Sees::Apexes(names.iter().map(place).collect::<Result<_, _>>()?)
+                }
+            };
+            rules.push(ClientRule { network, sees });
+        }
+        Ok(Clients::new(rules))
+    }
+
+    fn cookie_secrets(&self, source: &Source) -> Result<Option<CookieSecrets>, ConfigurationError> {
+        let CookieSettings { enabled, secret, secret_before } = &self.cookies;
+        let read = |key: &str, text: &Option<String>| match text {
+            None => Ok(None),
+            Some(text) => read_hex(text).map(Some).ok_or_else(|| {
+                source.error(
+                    key,
+                    "is no secret of 32 hexadecimal digits",
+                    "make one with: openssl rand -hex 16",
+                )
+            }),
+        };
+        let secret = read("cookies.secret", secret)?;
+        let before = read("cookies.secret_before", secret_before)?;
+        Ok(enabled.then(|| CookieSecrets { now: secret.unwrap_or_else(own_secret), before }))
     }
 
     fn check(&self, source: &Source) -> Result<(), ConfigurationError> {
@@ -165,6 +385,14 @@ impl Configuration {
                 "write for example listen: [127.0.0.1:5300]",
             ));
         }
+        if self.table.is_some() == self.store.is_some() {
+            return Err(source.error(
+                if self.table.is_some() { "store" } else { "" },
+                "the table is either in a file or in a store",
+                "write table: table.yaml, or store: and a folder that this program may write",
+            ));
+        }
+        self.tokens(source)?;
         if self.apexes.is_empty() {
             return Err(source.error(
                 "apexes",
@@ -172,7 +400,11 @@ impl Configuration {
                 "write for example apexes: [e164.arpa]",
             ));
         }
-        for (key, ttl_s) in [("ttl_s", self.ttl_s), ("negative_ttl_s", self.negative_ttl_s)] {
+        for (key, ttl_s) in [
+            ("ttl_s", self.ttl_s),
+            ("negative_ttl_s", self.negative_ttl_s),
+            ("live_ttl_s", self.live_ttl_s),
+        ] {
             if ttl_s > TTL_MAX_S {
                 return Err(source.error(
                     key,
@@ -206,6 +438,45 @@ impl Configuration {
     }
 }
 
+/// A path that is relative to the folder of the configuration.
+fn beside(source: &Source, path: &Path) -> PathBuf {
+    source.path().parent().unwrap_or(Path::new("")).join(path)
+}
+
+/// The secret of this process, where none is configured: the same after each reload.
+fn own_secret() -> [u8; 16] {
+    static SECRET: std::sync::OnceLock<[u8; 16]> = std::sync::OnceLock::new();
+    *SECRET.get_or_init(rand::random)
+}
+
+fn read_hex(text: &str) -> Option<[u8; 16]> {
+    let is_hex = text.len() == 32 && text.bytes().all(|octet| octet.is_ascii_hexdigit());
+    let value = is_hex.then(|| u128::from_str_radix(text, 16).ok())?;
+    value.map(u128::to_be_bytes)
+}
+
+fn utc_offset_min(text: &str) -> Option<i16> {
+    let (sign, rest) = match text.as_bytes().first()? {
+        b'+' => (1, &text[1..]),
+        b'-' => (-1, &text[1..]),
+        _ => return None,
+    };
+    let (hours, minutes) = rest.split_once(':')?;
+    let number = |text: &str, most: i16| {
+        (text.len() == 2 && text.bytes().all(|octet| octet.is_ascii_digit()))
+            .then(|| text.parse::<i16>().ok())
+            .flatten()
+            .filter(|number| *number <= most)
+    };
+    Some(sign * (number(hours, 14)? * 60 + number(minutes, 59)?))
+}
+
+/// A network of each query is looked for among these one by one.
+const CLIENTS_MAX: usize = 256;
+
+/// With it a gateway's name, the number and the rest of a rule fit into 255 octets.
+const GATEWAY_DOMAIN_MAX_OCTETS: usize = 120;
+
 /// Longest domain name on the wire (RFC 1035 §2.3.4).
 const NAME_MAX_OCTETS: usize = 255;
 
@@ -226,6 +497,14 @@ fn default_ttl_s() -> u32 {
 
 fn default_negative_ttl_s() -> u32 {
     5
+}
+
+fn default_live_ttl_s() -> u32 {
+    1
+}
+
+fn default_utc_offset() -> String {
+    "+09:00".to_owned()
 }
 
 fn default_server_name() -> String {
@@ -262,6 +541,15 @@ mod tests {
             ("table: t\nresponse_rate:\n  burst: 0\n", "directory.yaml:3: response_rate.burst:"),
             ("table: t\ntcp: { idle_s: 0 }\n", "directory.yaml:2: tcp:"),
             ("table: t\nserver_name: 'a b..'\n", "directory.yaml:2: server_name:"),
+            ("table: t\nlive_ttl_s: 99999999\n", "directory.yaml:2: live_ttl_s:"),
+            ("table: t\nutc_offset: '9'\n", "directory.yaml:2: utc_offset:"),
+            ("table: t\ngateway_domain: gw.e164.arpa\n", "directory.yaml:2: gateway_domain:"),
+            ("table: t\ncookies:\n  secret: 'xyz'\n", "directory.yaml:3: cookies.secret:"),
+            ("table: t\nclients:\n- network: 10.0.0.1/8\n", "directory.yaml:3: clients.0.network:"),
+            (
+                "table: t\nclients:\n- network: 10.0.0.0/8\n  apexes: [x.y]\n",
+                "directory.yaml:4: clients.0.apexes:",
+            ),
         ] {
             let error = read(text).unwrap_err().to_string();
             assert!(error.starts_with(start), "{error}");

@@ -2,51 +2,21 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::Duration;
 
-use arc_swap::ArcSwap;
 use tokio::net::TcpListener;
+use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
-use trunkline_number::CountryProfile;
+use trunkline_sip::Endpoint;
 
-use crate::enum_server::{Counters, CountersSnapshot, ResponseRate, Zone, tcp, udp};
-use crate::{Configuration, DirectoryError, Snapshot, http};
-
-/// All that a query is answered from; replaced as a whole.
-#[derive(Debug)]
-pub struct Edition {
-    /// Apexes, TTLs and names.
-    pub zone: Zone,
-    /// The table.
-    pub table: Snapshot,
-    /// How numbers are written in look-ups.
-    pub country: CountryProfile,
-    /// When it was loaded.
-    pub loaded_at: Instant,
-}
-
-impl Edition {
-    /// Reads a configuration file and its table.
-    pub fn read(path: &Path) -> Result<(Configuration, Self), DirectoryError> {
-        let (configuration, source) = Configuration::read(path)?;
-        // Later editions have higher serials, as secondaries and eyes expect (RFC 1982).
-        let serial = SystemTime::now()
-            .duration_since(SystemTime::UNIX_EPOCH)
-            .map_or(0, |since| since.as_secs() as u32);
-        let edition = Self {
-            zone: configuration.zone(&source, serial)?,
-            table: configuration.read_table(&source)?,
-            country: configuration.country.clone(),
-            loaded_at: Instant::now(),
-        };
-        Ok((configuration, edition))
-    }
-}
+use crate::enum_server::{Counters, ResponseRate, tcp, udp};
+use crate::state::State;
+use crate::{DirectoryError, http, redirect};
 
 /// A running directory. Dropping it ends its tasks; [`Directory::stop`] also waits for them.
 #[derive(Debug)]
@@ -57,25 +27,28 @@ pub struct Directory {
     tasks: JoinSet<()>,
     listen: Vec<SocketAddr>,
     http: Option<SocketAddr>,
+    sip: Option<Endpoint>,
 }
 
 impl Directory {
     /// Reads the configuration and the table, opens all sockets and answers. Call it inside a
     /// tokio runtime.
     pub async fn start(path: &Path) -> Result<Self, DirectoryError> {
-        let (configuration, edition) = Edition::read(path)?;
+        let (configuration, state) = State::new(path)?;
+        let tls = state.tls()?;
+        let edition = Arc::clone(state.editions());
         let workers = configuration
             .udp_workers
             .unwrap_or_else(|| thread::available_parallelism().map_or(1, usize::from));
-        let edition = Arc::new(ArcSwap::from_pointee(edition));
         let mut counters = Vec::new();
         let mut directory = Self {
-            state: Arc::new(State::new(path, &configuration, Arc::clone(&edition))),
+            state: Arc::new(state),
             stop: Arc::new(AtomicBool::new(false)),
             threads: Vec::new(),
             tasks: JoinSet::new(),
             listen: Vec::new(),
             http: None,
+            sip: None,
         };
         let tcp_counters = Arc::new(Counters::default());
         let free = Arc::new(Semaphore::new(configuration.tcp.connections));
@@ -116,20 +89,28 @@ impl Directory {
             let failed = |cause| DirectoryError::Listen { what: "HTTP", address, cause };
             let listener = TcpListener::bind(address).await.map_err(failed)?;
             directory.http = Some(listener.local_addr().map_err(failed)?);
-            directory.tasks.spawn(http::serve(listener, Arc::clone(&directory.state)));
+            directory.tasks.spawn(http::serve(listener, tls, Arc::clone(&directory.state)));
+        }
+        if !configuration.sip.is_empty() {
+            let (endpoint, events) = redirect::open(&configuration.sip).await?;
+            let state = Arc::clone(&directory.state);
+            directory.tasks.spawn(redirect::serve(endpoint.clone(), events, state));
+            directory.sip = Some(endpoint);
         }
         directory.state.counters.set(counters, tcp_counters);
         for worker in udp_workers {
             // Already started threads end with `directory`.
             directory.threads.push(worker.start().map_err(DirectoryError::Worker)?);
         }
-        directory.tasks.spawn(free_retired(Arc::clone(&directory.state)));
+        directory.tasks.spawn(Arc::clone(&directory.state).free_retired());
+        directory.tasks.spawn(Arc::clone(&directory.state).keep_published());
         tracing::info!(
             listen = ?directory.listen,
             http = ?directory.http,
+            sip = ?directory.sip(),
             apexes = ?configuration.apexes,
             entries = edition.load().table.entries(),
-            gateways = edition.load().table.gateways(),
+            gateways = edition.load().gateways.len(),
             "directory answers"
         );
         Ok(directory)
@@ -143,6 +124,11 @@ impl Directory {
     /// Address of the HTTP listener.
     pub fn http(&self) -> Option<SocketAddr> {
         self.http
+    }
+
+    /// UDP addresses of the SIP redirect server.
+    pub fn sip(&self) -> &[SocketAddr] {
+        self.sip.as_ref().map_or(&[], Endpoint::udp_addresses)
     }
 
     /// Reads configuration and table again and answers from them; queries go on meanwhile. What
@@ -163,116 +149,23 @@ impl Directory {
     pub async fn stop(mut self) {
         self.stop.store(true, Ordering::Relaxed);
         self.tasks.shutdown().await;
+        if let Some(endpoint) = self.sip.take() {
+            endpoint.shutdown(SIP_PATIENCE).await;
+        }
         for thread in std::mem::take(&mut self.threads) {
             let _ = tokio::task::spawn_blocking(move || thread.join()).await;
         }
     }
 }
 
+/// How long callers who have not acknowledged their answer are waited for at the end.
+const SIP_PATIENCE: Duration = Duration::from_millis(200);
+
 impl Drop for Directory {
     fn drop(&mut self) {
         self.stop.store(true, Ordering::Relaxed);
-    }
-}
-
-/// What reloads, metrics and look-ups share.
-#[derive(Debug)]
-pub(crate) struct State {
-    path: PathBuf,
-    sockets: SocketKeys,
-    edition: Arc<ArcSwap<Edition>>,
-    /// Replaced editions, kept until no query thread has them any more, so that a query never
-    /// pays for freeing a big table.
-    retired: Mutex<Vec<Arc<Edition>>>,
-    pub(crate) counters: CounterSet,
-    pub(crate) reloads: Reloads,
-}
-
-impl State {
-    fn new(path: &Path, configuration: &Configuration, edition: Arc<ArcSwap<Edition>>) -> Self {
-        Self {
-            path: path.to_owned(),
-            sockets: SocketKeys::of(configuration),
-            edition,
-            retired: Mutex::default(),
-            counters: CounterSet::default(),
-            reloads: Reloads::default(),
-        }
-    }
-
-    pub(crate) fn edition(&self) -> Arc<Edition> {
-        self.edition.load_full()
-    }
-
-    fn reload(&self) -> Result<(), DirectoryError> {
-        let (configuration, edition) = Edition::read(&self.path).inspect_err(|error| {
-            self.reloads.refused.fetch_add(1, Ordering::Relaxed);
-            tracing::error!("reload refused, the old table stays: {error}");
-        })?;
-        if SocketKeys::of(&configuration) != self.sockets {
-            tracing::warn!(
-                "listen, http, udp_workers, response_rate and tcp change at a restart only"
-            );
-        }
-        let (entries, gateways) = (edition.table.entries(), edition.table.gateways());
-        let old = self.edition.swap(Arc::new(edition));
-        self.retired.lock().unwrap_or_else(PoisonError::into_inner).push(old);
-        self.reloads.accepted.fetch_add(1, Ordering::Relaxed);
-        tracing::info!(entries, gateways, "table reloaded");
-        Ok(())
-    }
-}
-
-/// Keys that a reload cannot change.
-#[derive(Debug, PartialEq, Eq)]
-struct SocketKeys(String);
-
-impl SocketKeys {
-    fn of(configuration: &Configuration) -> Self {
-        let Configuration { listen, http, udp_workers, response_rate, tcp, .. } = configuration;
-        Self(format!("{listen:?} {http:?} {udp_workers:?} {response_rate:?} {tcp:?}"))
-    }
-}
-
-/// Reloads since the start.
-#[derive(Debug, Default)]
-pub(crate) struct Reloads {
-    pub(crate) accepted: AtomicU64,
-    pub(crate) refused: AtomicU64,
-}
-
-/// The counters of all threads, known once the sockets are open.
-#[derive(Debug, Default)]
-pub(crate) struct CounterSet(std::sync::OnceLock<(Vec<Arc<Counters>>, Arc<Counters>)>);
-
-impl CounterSet {
-    fn set(&self, udp: Vec<Arc<Counters>>, tcp: Arc<Counters>) {
-        let _ = self.0.set((udp, tcp));
-    }
-
-    /// Counters of UDP and of TCP.
-    pub(crate) fn sums(&self) -> (CountersSnapshot, CountersSnapshot) {
-        let (mut udp_sum, mut tcp_sum) = Default::default();
-        if let Some((udp, tcp)) = self.0.get() {
-            udp.iter().for_each(|counters| counters.add_to(&mut udp_sum));
-            tcp.add_to(&mut tcp_sum);
-        }
-        (udp_sum, tcp_sum)
-    }
-}
-
-/// Frees replaced editions when the last query thread has turned to a newer one.
-async fn free_retired(state: Arc<State>) {
-    let mut ticks = tokio::time::interval(Duration::from_secs(1));
-    loop {
-        ticks.tick().await;
-        let free: Vec<_> = {
-            let mut retired = state.retired.lock().unwrap_or_else(PoisonError::into_inner);
-            retired.extract_if(.., |edition| Arc::strong_count(edition) == 1).collect()
-        };
-        if !free.is_empty() {
-            // Freeing millions of entries takes long enough to be kept from the other tasks.
-            let _ = tokio::task::spawn_blocking(move || drop(free)).await;
+        if let (Some(endpoint), Ok(runtime)) = (self.sip.take(), Handle::try_current()) {
+            runtime.spawn(endpoint.shutdown(Duration::ZERO));
         }
     }
 }

@@ -5,6 +5,10 @@ use std::net::SocketAddr;
 
 use trunkline_program::ConfigurationError;
 
+use crate::fleet::FleetError;
+use crate::provisioning::ProvisioningError;
+use crate::store::StoreError;
+
 /// Why a directory does not start or does not take a new table.
 #[derive(Debug, thiserror::Error)]
 pub enum DirectoryError {
@@ -21,6 +25,18 @@ pub enum DirectoryError {
         /// The system's word.
         cause: io::Error,
     },
+    /// The table has gateways that cannot be taken in.
+    #[error(transparent)]
+    Gateways(#[from] FleetError),
+    /// The store cannot be used.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The prefixes in the store cannot be used.
+    #[error(transparent)]
+    Provisioning(#[from] ProvisioningError),
+    /// The SIP side does not start.
+    #[error(transparent)]
+    Sip(#[from] trunkline_sip::SipError),
     /// A thread does not start.
     #[error("a worker thread does not start: {0}")]
     Worker(io::Error),

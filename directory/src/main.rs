@@ -2,9 +2,11 @@
 
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::SystemTime;
 
 use clap::{Parser, Subcommand};
-use trunkline_directory::{Directory, DirectoryError, Edition, why};
+use trunkline_directory::http::{Scope, new_token};
+use trunkline_directory::{Directory, DirectoryError, Edition, read_edition, why};
 use trunkline_number::Dialled;
 use trunkline_program::signal::{Request, Signals};
 use trunkline_program::{LogFormat, log};
@@ -32,6 +34,17 @@ enum Command {
         /// The configuration, YAML.
         file: PathBuf,
     },
+    /// Makes a token for the HTTP interface and prints it with its line of the configuration.
+    Token {
+        /// Its name, in the log of changes.
+        name: String,
+        /// What it permits: read, register, operate, provision, admin.
+        #[arg(required = true)]
+        scopes: Vec<Scope>,
+        /// The only gateway that may register by it.
+        #[arg(long)]
+        gateway: Option<String>,
+    },
     /// Says which entry of the table matches a number and which gateways serve it.
     Lookup {
         /// The configuration, YAML.
@@ -46,24 +59,28 @@ fn main() -> ExitCode {
     log::start(arguments.log);
     let result = match arguments.command {
         Command::Run { file } => run(file),
-        Command::Check { file } => Edition::read(&file).map(|(_, edition)| {
+        Command::Check { file } => read_edition(&file).map(|edition| {
             println!(
                 "{}: usable, {} prefixes to {} gateways",
                 file.display(),
                 edition.table.entries(),
-                edition.table.gateways()
+                edition.gateways.len()
             );
             ExitCode::SUCCESS
         }),
+        Command::Token { name, scopes, gateway } => {
+            make_token(&name, &scopes, gateway.as_deref());
+            Ok(ExitCode::SUCCESS)
+        }
         Command::Lookup { file, number } => {
-            Edition::read(&file).map(|(_, edition)| lookup(&edition, &number))
+            read_edition(&file).map(|edition| lookup(&edition, &number))
         }
     };
     result.unwrap_or_else(|error| {
         eprintln!("{error}");
         match error {
-            DirectoryError::Configuration(_) => ExitCode::from(2),
-            DirectoryError::Listen { .. } | DirectoryError::Worker(_) => ExitCode::FAILURE,
+            DirectoryError::Configuration(_) | DirectoryError::Gateways(_) => ExitCode::from(2),
+            _ => ExitCode::FAILURE,
         }
     })
 }
@@ -87,10 +104,20 @@ fn run(file: PathBuf) -> Result<ExitCode, DirectoryError> {
     })
 }
 
+fn make_token(name: &str, scopes: &[Scope], gateway: Option<&str>) {
+    let (token, sha256) = new_token();
+    let scopes: Vec<&str> = scopes.iter().map(|scope| scope.word()).collect();
+    let gateway = gateway.map_or(String::new(), |gateway| format!(", gateway: {gateway}"));
+    println!("{token}");
+    println!("# below tokens: in the configuration of the directory:");
+    println!("- {{ name: {name}, sha256: {sha256}, scopes: [{}]{gateway} }}", scopes.join(", "));
+}
+
 fn lookup(edition: &Edition, number: &str) -> ExitCode {
     match Dialled::parse(number, &edition.country) {
         Ok(Dialled::E164(number)) => {
-            let why = why::why(&edition.table, number);
+            let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+            let why = why::why(edition, number, now.map_or(0, |since| since.as_secs()));
             println!("{why}");
             ExitCode::from(u8::from(why.prefix.is_none()))
         }

@@ -3,9 +3,15 @@
 mod support;
 
 use std::io::{BufRead, BufReader};
+use std::net::SocketAddr;
 use std::process::{Child, Command, Output, Stdio};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
-use support::{Files, TABLE};
+use serde_json::json;
+use support::api::Api;
+use support::{ADMIN, Files, TABLE};
 
 fn command() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_trunkline-directory"));
@@ -105,4 +111,98 @@ fn signals_reload_and_end() {
     child.signal("-TERM");
     next("directory ends");
     assert!(child.0.wait().unwrap().success());
+}
+
+/// The daemon on the files, and the address of its HTTP listener.
+fn run(files: &Files) -> (Running, SocketAddr) {
+    let mut child = Running(
+        command()
+            .args(["--log", "json", "run", files.configuration().to_str().unwrap()])
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap(),
+    );
+    let mut lines = BufReader::new(child.0.stderr.take().unwrap()).lines();
+    let address = loop {
+        let line = lines.next().expect("the daemon does not start").unwrap();
+        let event: serde_json::Value = serde_json::from_str(&line).unwrap();
+        if event["message"] == "directory answers" {
+            let http = event["http"].as_str().unwrap();
+            break http.trim_start_matches("Some(").trim_end_matches(')').parse().unwrap();
+        }
+    };
+    // Ends with the daemon.
+    std::thread::spawn(move || lines.map_while(Result::ok).for_each(drop));
+    (child, address)
+}
+
+/// Kills the daemon at moments that differ by fractions of a write, while four clients register
+/// gateways and lead prefixes to them. What was acknowledged is there each time it comes back.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_acknowledged_change_is_lost_when_the_daemon_is_killed() {
+    const ROUNDS: u64 = 6;
+    const CLIENTS: u64 = 4;
+    let files = Files::with_store();
+    let numbers = Arc::new(AtomicU64::new(0));
+    let acknowledged = Arc::new(Mutex::new(Vec::new()));
+    for round in 0..ROUNDS {
+        let (child, address) = run(&files);
+        let api = Api { address, token: Some(ADMIN.into()) };
+        let kept = acknowledged.lock().unwrap().clone();
+        check_kept(&api, &kept).await;
+        let before = kept.len();
+        let mut clients = Vec::new();
+        for _ in 0..CLIENTS {
+            let (api, numbers) = (api.clone(), Arc::clone(&numbers));
+            let acknowledged = Arc::clone(&acknowledged);
+            clients.push(tokio::spawn(async move {
+                loop {
+                    let number = numbers.fetch_add(1, Ordering::SeqCst);
+                    let coming = json!({
+                        "sip": "127.0.0.9", "lease_s": 3600,
+                        "prefixes": [{ "prefix": format!("+44{number}") }],
+                    });
+                    let route = json!({ "gateways": [{ "name": format!("g{number}") }] });
+                    for (path, body, prefix) in [
+                        (format!("/v1/gateways/g{number}"), coming, format!("+44{number}")),
+                        (format!("/v1/prefixes/+86{number}"), route, format!("+86{number}")),
+                    ] {
+                        let body = ("application/json", body.to_string());
+                        match api.try_send("PUT", &path, Some(body)).await {
+                            Some((200, _)) => acknowledged.lock().unwrap().push(prefix),
+                            // Killed, in the middle of whatever it did.
+                            None => return,
+                            Some(other) => panic!("{path}: {other:?}"),
+                        }
+                    }
+                }
+            }));
+        }
+        tokio::time::sleep(Duration::from_millis(150 + 37 * round)).await;
+        // SIGKILL.
+        drop(child);
+        for client in clients {
+            client.await.unwrap();
+        }
+        assert!(acknowledged.lock().unwrap().len() > before, "nothing was done in round {round}");
+    }
+    let (_child, address) = run(&files);
+    let acknowledged = acknowledged.lock().unwrap().clone();
+    check_kept(&Api { address, token: Some(ADMIN.into()) }, &acknowledged).await;
+    println!("{} changes, {ROUNDS} kills, none lost", acknowledged.len());
+}
+
+async fn check_kept(api: &Api, acknowledged: &[String]) {
+    let (status, exported) = api.send("GET", "/v1/export", None).await;
+    assert_eq!(status, 200);
+    for prefix in acknowledged {
+        let is_kept = match prefix.strip_prefix("+86") {
+            Some(number) => exported.contains(&format!("\n{prefix},g{number},")),
+            None => {
+                let (_, found) = api.get(&format!("/v1/prefixes/{prefix}")).await;
+                found["registered"]["gateways"][0]["name"] == format!("g{}", &prefix[3..])
+            }
+        };
+        assert!(is_kept, "{prefix} was acknowledged and is lost:\n{exported}");
+    }
 }

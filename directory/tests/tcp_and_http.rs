@@ -1,5 +1,15 @@
-//! TCP with several queries a connection and its limits; metrics and look-ups over HTTP.
+//! TCP with several queries a connection and its limits; all that is there over HTTP; SIP.
 
+#[path = "http/described.rs"]
+mod described;
+#[path = "http/page.rs"]
+mod page;
+#[path = "sip/redirect.rs"]
+mod redirect;
+#[path = "http/registration.rs"]
+mod registration;
+#[path = "http/store.rs"]
+mod store;
 mod support;
 
 use std::net::SocketAddr;

@@ -4,7 +4,7 @@
 //! with every name resolved. `trunkline-gateway check FILE` prints the former with all defaults
 //! filled in.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -15,12 +15,20 @@ use trunkline_call::routing::{
     CallsFrom, NumberType, PacketTarget, PrefixRoute, Via, prefix_digits,
 };
 use trunkline_call::trunk::{Hunting, TrunkGroup};
+use trunkline_directory::client::registrar::connection::RegistrationSettings;
 use trunkline_number::{CountryProfile, Dialled, E164};
 use trunkline_program::{ConfigurationError, Source};
-use trunkline_sip::Uri;
+use trunkline_rtp::codec::Codec;
+use trunkline_sip::{Scheme, Uri};
 
+mod interface;
+mod peer;
+mod registration;
 mod srtp;
 
+pub use interface::{DataLinkEntry, FrameFormat, Side, TimerName, TimersS, VariantName};
+pub use peer::{PeerEntry, Terms};
+pub use registration::Register;
 pub use srtp::{Srtp, SrtpPeer, SrtpPolicy, SuiteName};
 
 /// The configuration file as written.
@@ -105,9 +113,9 @@ pub struct Rtp {
     #[serde(default)]
     pub workers: Vec<usize>,
     /// Calls between two peers on the packet side that need nothing done to their media are relayed
-    /// in the kernel (`af_xdp` only). Not every driver can send from there: try it with yours.
+    /// in the kernel (`af_xdp` only).
     #[serde(default)]
-    pub kernel_relay: bool,
+    pub kernel_relay: KernelRelay,
     /// Packet time towards RTP, in ms: 10, 20, 30, 40 or 60.
     #[serde(default = "default_ptime_ms")]
     pub ptime_ms: u32,
@@ -190,6 +198,44 @@ pub enum Xdp {
     Generic,
 }
 
+/// Whether calls are relayed in the kernel.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum KernelRelay {
+    /// Where the device is known to be able to send from there.
+    #[default]
+    Auto,
+    /// With every device: not every driver can.
+    On,
+    /// Never.
+    Off,
+}
+
+impl<'de> Deserialize<'de> for KernelRelay {
+    /// As operators write it: `auto`, `on`, `off`, or YAML's `true` and `false`.
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        #[serde(untagged)]
+        enum Written {
+            Truth(bool),
+            Word(String),
+        }
+        let written = Written::deserialize(deserializer);
+        match written.as_ref().map(|written| match written {
+            Written::Truth(true) => "on",
+            Written::Truth(false) => "off",
+            Written::Word(word) => word,
+        }) {
+            Ok("auto") => Ok(Self::Auto),
+            Ok("on") => Ok(Self::On),
+            Ok("off") => Ok(Self::Off),
+            _ => Err(serde::de::Error::custom(
+                "kernel_relay is none of auto, on and off: write one of them",
+            )),
+        }
+    }
+}
+
 /// A codec by its name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "snake_case")]
@@ -204,6 +250,18 @@ pub enum CodecName {
     Opus,
 }
 
+impl CodecName {
+    /// The codec with the settings that telephony asks for.
+    pub fn codec(self) -> Codec {
+        match self {
+            Self::Pcma => Codec::Pcma,
+            Self::Pcmu => Codec::Pcmu,
+            Self::G722 => Codec::G722,
+            Self::Opus => Codec::opus_telephony(),
+        }
+    }
+}
+
 /// The directories.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
@@ -214,11 +272,14 @@ pub struct Directory {
     /// Domain below which numbers are looked up.
     #[serde(default = "default_apex")]
     pub apex: String,
+    /// Directories at which the gateway registers; none without it.
+    #[serde(default)]
+    pub register: Option<Register>,
 }
 
 impl Default for Directory {
     fn default() -> Self {
-        Self { servers: Vec::new(), apex: default_apex() }
+        Self { servers: Vec::new(), apex: default_apex(), register: None }
     }
 }
 
@@ -234,6 +295,23 @@ pub struct SpanEntry {
     /// Side of the PRI that this gateway takes.
     #[serde(default)]
     pub side: Side,
+    /// National variant of what is spoken on the D channel.
+    #[serde(default)]
+    pub variant: VariantName,
+    /// Frame format; none: the variant's.
+    #[serde(default)]
+    pub frame: Option<FrameFormat>,
+    /// The other end may dial digit by digit (overlap receiving, Q.931 §5.2.4): a number is whole
+    /// with so many digits, or when the other end says so, or when no more come for T302. None:
+    /// every number comes whole.
+    #[serde(default)]
+    pub overlap_receiving_digits: Option<u8>,
+    /// Timers of Q.931 that run otherwise than by the standard, in s.
+    #[serde(default)]
+    pub timers_s: TimersS,
+    /// System parameters of the data link.
+    #[serde(default)]
+    pub data_link: DataLinkEntry,
     /// Core that the span's thread is pinned to.
     #[serde(default)]
     pub core: Option<usize>,
@@ -266,17 +344,6 @@ pub enum Clock {
     Internal,
 }
 
-/// Side of a primary rate interface.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Side {
-    /// User side (TE, CPE).
-    #[default]
-    User,
-    /// Network side (NT).
-    Network,
-}
-
 /// A trunk group.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
@@ -290,7 +357,8 @@ pub struct TrunkGroupEntry {
     pub hunting: Hunting,
 }
 
-/// A prefix that this gateway serves: over the line, or over other switches on the packet side.
+/// A prefix that this gateway serves: over the line, over other switches on the packet side, or over
+/// the gateways that the directory names.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct RouteEntry {
@@ -303,10 +371,13 @@ pub struct RouteEntry {
     /// Trunk groups that lead there, first choice first.
     #[serde(default)]
     pub trunk_groups: Vec<String>,
-    /// SIP URIs of switches that lead there, first choice first; one without a user part is called
-    /// with the dialled number.
+    /// Switches that lead there, first choice first; one without a user part is called with the
+    /// dialled number.
     #[serde(default)]
-    pub peers: Vec<String>,
+    pub peers: Vec<PeerEntry>,
+    /// The gateways that the directory names lead there.
+    #[serde(default)]
+    pub directory: bool,
     /// How the called number is written towards the line.
     #[serde(default)]
     pub called_as: NumberType,
@@ -371,10 +442,14 @@ pub struct Configuration {
     pub trunk_groups: Vec<TrunkGroup>,
     /// Routes with E.164 prefixes.
     pub routes: Vec<PrefixRoute>,
+    /// The peers of routes, by what call control calls them.
+    pub peers: HashMap<String, PeerEntry>,
     /// Phones with E.164 numbers.
     pub phones: Vec<(E164, PacketTarget)>,
     /// Numbers whose phones may register.
     pub registrations: Vec<E164>,
+    /// Where and as what the gateway registers.
+    pub registration: Option<RegistrationSettings>,
 }
 
 impl Configuration {
@@ -418,21 +493,13 @@ impl Configuration {
                 "write 10, 20, 30, 40 or 60",
             ));
         }
-        if file.codecs.is_empty() {
-            return Err(source.error("codecs", "is empty", "list pcma, pcmu, g722 or opus"));
-        }
-        if file.rtp.ptime_ms == 30 && file.codecs.contains(&CodecName::Opus) {
-            return Err(source.error(
-                "rtp.ptime_ms",
-                "Opus has no packets of 30 ms",
-                "write 20, 40 or 60, or leave opus out of codecs",
-            ));
-        }
+        check_codecs("codecs", &file.codecs, file.rtp.ptime_ms, source)?;
         file.srtp.check(source)?;
         check_limits(&file.limits, source)?;
         check_spans(&file, source)?;
         let trunk_groups = trunk_groups(&file, source)?;
         let routes = routes(&file, source)?;
+        let peers = peer::peers(&file, source)?;
         let phones = file
             .phones
             .iter()
@@ -454,7 +521,8 @@ impl Configuration {
                 e164(number, &file.country, source, &format!("sip.registrations.{place}"))
             })
             .collect::<Result<Vec<_>, ConfigurationError>>()?;
-        Ok(Self { file, trunk_groups, routes, phones, registrations })
+        let registration = registration::registration(&file, source)?;
+        Ok(Self { file, trunk_groups, routes, peers, phones, registrations, registration })
     }
 
     /// The user parts under which phones may register: a number as it stands in the
@@ -476,7 +544,38 @@ impl Configuration {
 
     /// Whether there are routes that lead on to switches on the packet side.
     pub fn reaches_peers(&self) -> bool {
-        self.routes.iter().any(|route| matches!(route.via, Via::Peers(_)))
+        self.routes.iter().any(|route| matches!(route.via, Via::Peers(_) | Via::Directory))
+    }
+
+    /// What is agreed on with a target at `host` that the gateway calls: as its route says, else as
+    /// with everybody there.
+    pub fn terms_with(&self, target: &PacketTarget, host: &str) -> Terms {
+        let peer = self.peers.get(&target.0);
+        let srtp = peer.and_then(|peer| peer.srtp);
+        let codecs = peer.and_then(|peer| peer.codecs.as_ref()).unwrap_or(&self.file.codecs);
+        Terms {
+            srtp: srtp.unwrap_or_else(|| self.file.srtp.policy_of(host)),
+            codecs: codecs.iter().map(|codec| codec.codec()).collect(),
+        }
+    }
+
+    /// What is agreed on with whoever calls from `host`.
+    pub fn terms_of_caller(&self, host: &str) -> Terms {
+        Terms {
+            srtp: self.file.srtp.policy_of(host),
+            codecs: self.file.codecs.iter().map(|codec| codec.codec()).collect(),
+        }
+    }
+
+    /// The first key that lets SRTP's keys into session descriptions; none if nothing does.
+    pub fn key_that_permits_srtp(&self) -> Option<String> {
+        self.file.srtp.key_that_permits().or_else(|| {
+            let permits = |peer: &PeerEntry| peer.srtp.is_some_and(SrtpPolicy::accepts);
+            self.file.routes.iter().enumerate().find_map(|(place, route)| {
+                let item = route.peers.iter().position(permits)?;
+                Some(format!("routes.{place}.peers.{item}.srtp"))
+            })
+        })
     }
 
     /// Whether a host belongs to the trust domain of RFC 3325.
@@ -501,6 +600,26 @@ const LIMIT_MAX_S: u64 = 86_400;
 const RTP_RATE_MAX: u64 = 100;
 /// As many B channels as 2,000 E1 spans have.
 const CALLS_MAX: usize = 60_000;
+
+/// Codecs that stand under `key`: some, and such that have packets of `ptime_ms`.
+fn check_codecs(
+    key: &str,
+    codecs: &[CodecName],
+    ptime_ms: u32,
+    source: &Source,
+) -> Result<(), ConfigurationError> {
+    if codecs.is_empty() {
+        return Err(source.error(key, "is empty", "list pcma, pcmu, g722 or opus"));
+    }
+    if ptime_ms == 30 && codecs.contains(&CodecName::Opus) {
+        return Err(source.error(
+            "rtp.ptime_ms",
+            "Opus has no packets of 30 ms",
+            format!("write 20, 40 or 60, or leave opus out of {key}"),
+        ));
+    }
+    Ok(())
+}
 
 fn check_limits(limits: &Limits, source: &Source) -> Result<(), ConfigurationError> {
     let between = |key: &str, value: u64, first: u64, last: u64| {
@@ -533,6 +652,7 @@ fn check_spans(file: &File, source: &Source) -> Result<(), ConfigurationError> {
                 "give each span its own name",
             ));
         }
+        interface::check(place, span, source)?;
         let LineEntry::Tdmoe { local, .. } = &span.line;
         if let Some(other) = locals.insert(local, place) {
             return Err(source.error(
@@ -611,12 +731,31 @@ fn via(
     file: &File,
     source: &Source,
 ) -> Result<Via, ConfigurationError> {
-    if route.trunk_groups.is_empty() == route.peers.is_empty() {
-        let both = if route.peers.is_empty() { "neither" } else { "both" };
+    let remedy = "list under trunk_groups the lines that lead there, or under peers the switches, or \
+                  write directory: true";
+    let kinds = [
+        (!route.trunk_groups.is_empty(), "trunk_groups"),
+        (!route.peers.is_empty(), "peers"),
+        (route.directory, "directory"),
+    ];
+    let written: Vec<&str> =
+        kinds.iter().filter(|(is_there, _)| *is_there).map(|(_, kind)| *kind).collect();
+    let key = format!("routes.{place}");
+    match written[..] {
+        [] => {
+            let problem = "has none of trunk_groups, peers and directory";
+            return Err(source.error(&key, problem, remedy));
+        }
+        [_] => {}
+        _ => {
+            return Err(source.error(&key, format!("has {}", written.join(" and ")), remedy));
+        }
+    }
+    if route.directory && file.directory.servers.is_empty() {
         return Err(source.error(
-            &format!("routes.{place}"),
-            format!("has {both} trunk_groups and peers"),
-            "list under trunk_groups the lines that lead there, or under peers the SIP URIs",
+            &format!("routes.{place}.directory"),
+            "there is no directory to ask",
+            "list its addresses under directory.servers",
         ));
     }
     for (item, name) in route.trunk_groups.iter().enumerate() {
@@ -631,9 +770,12 @@ fn via(
             ));
         }
     }
+    if route.directory {
+        return Ok(Via::Directory);
+    }
     let peers = route.peers.iter().enumerate().map(|(item, peer)| {
         let key = format!("routes.{place}.peers.{item}");
-        sip_uri(peer, source, &key, "as in sip:192.0.2.7:5060")
+        sip_uri(&peer.uri, source, &key, "as in sip:192.0.2.7:5060")
     });
     let peers = peers.collect::<Result<Vec<_>, _>>()?;
     if !peers.is_empty() {
@@ -650,8 +792,10 @@ fn sip_uri(
     example: &str,
 ) -> Result<PacketTarget, ConfigurationError> {
     let problem = match text.parse::<Uri>() {
-        Ok(uri) if !uri.host.is_empty() => return Ok(PacketTarget(text.to_owned())),
-        Ok(_) => "it names no host".to_owned(),
+        Ok(uri) if uri.host.is_empty() => "it names no host".to_owned(),
+        // The stack has no TLS.
+        Ok(uri) if uri.scheme != Scheme::Sip => "it is no sip: URI".to_owned(),
+        Ok(_) => return Ok(PacketTarget(text.to_owned())),
         Err(error) => error.to_string(),
     };
     let problem = format!("{text:?} cannot be called: {problem}");

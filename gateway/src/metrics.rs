@@ -23,6 +23,13 @@ pub fn render(status: &Status) -> String {
         &["name", "back_end"],
     );
     info.with_label_values(&[status.name.as_str(), status.media.back_end]).set(1);
+    page.gauge(
+        "trunkline_media_kernel_relay",
+        "1 if plain calls between peers are relayed in the kernel.",
+        &[],
+    )
+    .with_label_values::<&str>(&[])
+    .set(i64::from(status.media.kernel_relay));
     page.gauge("trunkline_gateway_draining", "1 while no new calls are taken.", &[])
         .with_label_values::<&str>(&[])
         .set(i64::from(status.draining));
@@ -57,6 +64,14 @@ fn calls(page: &Page, status: &Status) {
         ("clearing", status.calls.clearing),
     ] {
         by_phase.with_label_values(&[phase]).set(count as i64);
+    }
+    let up = page.gauge(
+        "trunkline_calls_up",
+        "Calls that are talking, by the sides that they came from and went to.",
+        &["between"],
+    );
+    for (between, count) in &status.calls.up_between {
+        up.with_label_values(&[between]).set(*count as i64);
     }
     page.counters(
         "trunkline_calls_offered_total",

@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc;
+use tokio::time::MissedTickBehavior;
 use trunkline_call::CallControl;
 use trunkline_call::control::Limits;
 use trunkline_call::routing::Routing;
@@ -11,13 +12,12 @@ use trunkline_directory::client::{BadApex, EnumResolver, ResolverSettings};
 use trunkline_media::packet_io::Backend;
 use trunkline_media::{Media, MediaConfig, MediaError, PacketAllowance};
 use trunkline_program::signal::{Request, Signals};
-use trunkline_rtp::codec::Codec;
 use trunkline_rtp::playout::PlayoutConfig;
 use trunkline_sip::{Endpoint, EndpointConfig, SipError};
 use trunkline_xdp::Mode;
 use trunkline_xdp::network::Network;
 
-use crate::configuration::{BackEnd, CodecName, Configuration, Rtp, Xdp};
+use crate::configuration::{BackEnd, Configuration, KernelRelay, Rtp, SpanEntry, Xdp};
 use crate::http;
 use crate::journal::Journal;
 use crate::switch::Switch;
@@ -30,6 +30,9 @@ const CLEARING_MAX: Duration = Duration::from_secs(5);
 /// Held back at the start of a talkspurt until the path is known: 20 ms. Telephones on ordinary
 /// computers send with as much jitter, and a first word with a gap is worse than 10 ms of delay.
 const START_MARGIN_SAMPLES: u32 = 160;
+
+/// How often is looked whether directories have to be told something.
+const REPORT_EVERY: Duration = Duration::from_millis(100);
 
 /// Threads of the control plane: signalling, HTTP, look-ups.
 const CONTROL_THREADS: usize = 2;
@@ -77,7 +80,7 @@ pub fn run(configuration: Configuration) -> Result<(), GatewayError> {
 
 async fn serve(configuration: Configuration) -> Result<(), GatewayError> {
     let file = &configuration.file;
-    if let Some(key) = file.srtp.key_that_permits() {
+    if let Some(key) = configuration.key_that_permits_srtp() {
         tracing::warn!(
             key,
             "SRTP keys travel in SIP over UDP and TCP, where whoever sees the signalling can read \
@@ -92,10 +95,10 @@ async fn serve(configuration: Configuration) -> Result<(), GatewayError> {
         media,
         VoiceSettings {
             address: file.rtp.address,
-            codecs: file.codecs.iter().map(|codec| codec_of(*codec)).collect(),
             ptime_ms: file.rtp.ptime_ms as u16,
             suites: file.srtp.suites.iter().map(|suite| suite.0).collect(),
             cname: file.name.clone(),
+            line_laws: file.spans.iter().map(SpanEntry::law).collect(),
         },
     );
     let (endpoint, mut sip_events) = Endpoint::start(EndpointConfig {
@@ -144,6 +147,9 @@ async fn serve(configuration: Configuration) -> Result<(), GatewayError> {
         inquiry_sender,
         journal,
     );
+    let registration = switch.register();
+    let mut report_ticks = tokio::time::interval(REPORT_EVERY);
+    report_ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     // When the program stops waiting for calls, and when it stops waiting for their end.
     let mut drain_until: Option<Instant> = None;
     let mut end_at: Option<Instant> = None;
@@ -169,6 +175,11 @@ async fn serve(configuration: Configuration) -> Result<(), GatewayError> {
                 let _ = query.send(switch.status());
             }
             () = timer => switch.timeout(),
+            _ = report_ticks.tick(), if registration.is_some() => {
+                if let Some(registration) = &registration {
+                    registration.tell(switch.report_to_directories());
+                }
+            }
             signal = signals.next() => match signal {
                 Request::End => {
                     let again = drain_until.is_some();
@@ -199,6 +210,9 @@ async fn serve(configuration: Configuration) -> Result<(), GatewayError> {
     while let Ok(Some(event)) = tokio::time::timeout_at(last, media_events.recv()).await {
         switch.media_event(event);
     }
+    if let Some(registration) = registration {
+        registration.leave().await;
+    }
     switch.end().await;
     tracing::info!("gateway down");
     Ok(())
@@ -220,7 +234,11 @@ fn start_media(configuration: &Configuration) -> Result<Media, MediaError> {
             Xdp::Native => Some(Mode::Native),
             Xdp::Generic => Some(Mode::Generic),
         },
-        kernel_relay: rtp.kernel_relay,
+        kernel_relay: match rtp.kernel_relay {
+            KernelRelay::Auto => None,
+            KernelRelay::On => Some(true),
+            KernelRelay::Off => Some(false),
+        },
         rtp_ports: rtp.ports.first..=rtp.ports.last,
         load_max: Some(limits.media_load),
         allowance: (limits.rtp_rate > 0)
@@ -241,15 +259,6 @@ fn rtp_device(rtp: &Rtp) -> Option<String> {
         tracing::warn!(%error, address = %rtp.address, "cannot learn which device has rtp.address");
         None
     })
-}
-
-fn codec_of(name: CodecName) -> Codec {
-    match name {
-        CodecName::Pcma => Codec::Pcma,
-        CodecName::Pcmu => Codec::Pcmu,
-        CodecName::G722 => Codec::G722,
-        CodecName::Opus => Codec::opus_telephony(),
-    }
 }
 
 fn call_control(configuration: &Configuration, lines: &Lines) -> CallControl {

@@ -52,6 +52,8 @@ pub struct Calls {
     pub clearing: usize,
     /// Offered since the start, by the side they came from.
     pub offered: BTreeMap<&'static str, u64>,
+    /// Talking, by the sides that they came from and went to.
+    pub up_between: BTreeMap<&'static str, usize>,
     /// Answered and over since the start, by the sides that they came from and went to.
     pub answered_between: BTreeMap<&'static str, u64>,
     /// Ended since the start, by Q.850 cause.
@@ -125,6 +127,8 @@ pub struct SipStatus {
 pub struct MediaStatus {
     /// Packet back end in use.
     pub back_end: &'static str,
+    /// Whether plain calls between peers are relayed in the kernel.
+    pub kernel_relay: bool,
     /// RTP legs that live now.
     pub legs: usize,
     /// Counters since the start, all workers together.

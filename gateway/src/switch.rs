@@ -2,55 +2,59 @@
 //!
 //! Every event of a leg becomes a call of [`CallControl`]'s methods, every [`Action`] that comes
 //! out becomes a SIP message, a Q.931 request or a command to the media plane. The subjects are in
-//! files of their own: [`packet_legs`] (SIP), [`lines`] (spans), [`voice`] (media), [`records`]
-//! (call records), [`congestion`] (calls that find no room).
+//! files of their own: `packet_side` and `line_side` (events), `actions` (what is done), `offers` (what is
+//! offered in calls that are up), `dialling` (numbers that come digit by digit), [`packet_legs`] (SIP),
+//! [`lines`] (spans), [`voice`] (media), [`records`] (call records), [`congestion`] (calls that find no
+//! room).
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc;
-use trunkline_call::control::{InquiryReply, LineOffer, Release};
+use trunkline_call::control::{InquiryReply, Release};
 use trunkline_call::interworking::cause_text;
-use trunkline_call::record::{CallRecord, LegMedium, LegRecord};
-use trunkline_call::routing::{LineNumber, NumberType, PacketTarget};
-use trunkline_call::trunk::{BChannel, SpanIndex};
-use trunkline_call::{Action, CallControl, CallId, LegId};
-use trunkline_directory::client::{EnumResolver, Resolution};
-use trunkline_isdn::{Indication, Output, Presentation, Request, Setup, TransferCapability};
+use trunkline_call::record::CallRecord;
+use trunkline_call::{CallControl, CallId, LegId};
+use trunkline_directory::client::EnumResolver;
 use trunkline_media::{MediaEvent, MediaEventKind};
 use trunkline_number::E164;
-use trunkline_sip::{
-    Endpoint, Event as SipEvent, IncomingInvite, OutgoingInvite, Sdp, SipError, Uri,
-};
-use trunkline_tdm::SpanEvent;
+use trunkline_sip::Endpoint;
 
-use crate::configuration::{Configuration, SrtpPolicy};
+use crate::configuration::Configuration;
 use crate::journal::Journal;
 use crate::status::{Calls, Status};
 use crate::voice_quality::VoiceQuality;
 use crate::wall_clock::WallClock;
 
+mod actions;
 pub mod congestion;
+mod dialling;
+mod line_side;
 pub mod lines;
+mod offers;
 pub mod packet_legs;
+mod packet_side;
 pub mod records;
+mod registration;
 mod report;
 pub mod voice;
 
 use congestion::{Change, CongestionWatch, LOOK_EVERY};
-use lines::{LineLeg, Lines, calling_number, is_from_user, line_number};
-use packet_legs::{
-    PacketLeg, PacketLegs, names_a_number, offer_of, refuses_the_offer, release_of_failure,
-};
+use dialling::Dialling;
+use lines::Lines;
+use packet_legs::PacketLegs;
 use records::Records;
-use voice::{Caller, OnTimeslot, Voice, VoiceError};
+use voice::Voice;
 
 /// Cause of a call whose session description has nothing in common with us (Q.850 65).
 const BEARER_NOT_IMPLEMENTED: u8 = 65;
 
 /// Cause of a call whose media cannot be had (Q.850 41: temporary failure).
 const TEMPORARY_FAILURE: u8 = 41;
+
+/// Cause that answers a DISCONNECT of a caller who has not dialled to the end (Q.850 16).
+const NORMAL_CALL_CLEARING: u8 = 16;
 
 /// Longest time for the last BYE to be answered when the program ends.
 const SHUTDOWN_MAX: Duration = Duration::from_secs(2);
@@ -81,6 +85,7 @@ pub struct Switch {
     journal: Option<Journal>,
     calls: Calls,
     inquiry_results: BTreeMap<&'static str, u64>,
+    dialling: Dialling,
     draining: bool,
     congestion: CongestionWatch,
     /// When the media plane is asked again whether it has room.
@@ -117,6 +122,7 @@ impl Switch {
             journal,
             calls: Calls::default(),
             inquiry_results: BTreeMap::new(),
+            dialling: Dialling::default(),
             draining: false,
             congestion: CongestionWatch::default(),
             look_at: Instant::now(),
@@ -188,111 +194,6 @@ impl Switch {
         self.endpoint.shutdown(SHUTDOWN_MAX).await;
     }
 
-    /// Something happened on a SIP leg.
-    pub fn sip_event(&mut self, event: SipEvent) {
-        let now = Instant::now();
-        match event {
-            SipEvent::Invite(invite) => self.invited(now, &invite),
-            SipEvent::Provisional { leg, status, sdp } => {
-                self.provisional(now, leg, status, sdp.as_deref());
-            }
-            SipEvent::Answered { leg, sdp } => self.packet_answered(now, leg, sdp.as_deref()),
-            SipEvent::Failed { leg, status, cause, .. } => {
-                self.packet_failed(now, leg, status, cause);
-            }
-            SipEvent::Cancelled { leg, cause } => {
-                let release = Release {
-                    from_user: true,
-                    status: Some(487),
-                    ..Release::with_cause(cause.unwrap_or(16))
-                };
-                self.packet_gone(now, leg, release);
-            }
-            SipEvent::Bye { leg, cause } => {
-                self.packet_gone(now, leg, Release::with_cause(cause.unwrap_or(16)));
-            }
-            // Q.850 102: recovery on timer expiry.
-            SipEvent::AckTimeout { leg } | SipEvent::SessionExpired { leg } => {
-                self.packet_gone(now, leg, Release::by_gateway(102));
-            }
-            SipEvent::Acked { leg, sdp: Some(answer) } => {
-                if let Some(leg) = self.packets.leg_of(leg)
-                    && let Err(error) = self.voice.answered(leg, &answer, None)
-                {
-                    tracing::warn!(%error, "the answer in an ACK cannot be used");
-                    let why = Release::by_gateway(BEARER_NOT_IMPLEMENTED);
-                    self.control.leg_disconnected(now, leg, why);
-                }
-            }
-            SipEvent::Acked { leg, sdp: None } => {
-                // RFC 3261 §13.2.1: our offer went out in the 200, the ACK must answer it.
-                if let Some(leg) = self.packets.leg_of(leg)
-                    && self.voice.waits_for_answer(leg)
-                {
-                    tracing::warn!("an ACK without an answer to our offer");
-                    let why = Release::by_gateway(BEARER_NOT_IMPLEMENTED);
-                    self.control.leg_disconnected(now, leg, why);
-                }
-            }
-            SipEvent::ReInvite { leg, sdp } => self.offered_again(leg, &sdp),
-            SipEvent::Registered { user, contact, expires_s } => {
-                self.registered(&user, Some(contact), expires_s);
-            }
-            SipEvent::Unregistered { user } => self.registered(&user, None, 0),
-            _ => {}
-        }
-        self.carry_out(now);
-    }
-
-    /// Something happened on a span.
-    pub fn span_event(&mut self, index: SpanIndex, event: SpanEvent) {
-        let now = Instant::now();
-        match event {
-            SpanEvent::Frame(frame) => self.lines.spans[index].interface.frame(now, &frame),
-            SpanEvent::Alarm(alarms) => {
-                let span = &mut self.lines.spans[index];
-                tracing::warn!(span = %span.name, was = %span.alarms, alarm = %alarms, "alarm");
-                span.alarms = alarms;
-                if alarms.is_clear() {
-                    span.interface.line_up(now);
-                } else {
-                    // The calls are cleared first: what is then left of them on the interface
-                    // ends with it.
-                    self.service_changed(index);
-                    self.control.clear_span(now, index);
-                    self.carry_out(now);
-                    self.lines.spans[index].interface.line_down(now);
-                }
-                self.service_changed(index);
-            }
-            SpanEvent::Detached { timeslot, bearer, fault } => {
-                if fault {
-                    tracing::error!(span = %self.lines.spans[index].name, timeslot, "bearer failed");
-                }
-                let bearer: Box<dyn std::any::Any> = bearer;
-                if let Ok(bearer) = bearer.downcast::<OnTimeslot>()
-                    && let Some((channel, bearer)) = self.voice.came_back(*bearer)
-                {
-                    self.attach(channel, bearer);
-                }
-            }
-            SpanEvent::Ended(error) => {
-                let span = &mut self.lines.spans[index];
-                match error {
-                    Some(error) => tracing::error!(span = %span.name, %error, "span ended"),
-                    None => tracing::info!(span = %span.name, "span ended"),
-                }
-                span.alarms.red = true;
-                self.service_changed(index);
-                self.control.clear_span(now, index);
-                self.carry_out(now);
-                self.lines.spans[index].interface.line_down(now);
-            }
-            _ => {}
-        }
-        self.carry_out(now);
-    }
-
     /// Something happened to a leg's media.
     pub fn media_event(&mut self, event: MediaEvent) {
         let now = Instant::now();
@@ -340,6 +241,7 @@ impl Switch {
         let result = match &reply {
             InquiryReply::Gateways(_) => "gateways",
             InquiryReply::UnknownNumber => "unknown_number",
+            InquiryReply::NoGateway => "no_gateway",
             InquiryReply::Unavailable => "unavailable",
         };
         *self.inquiry_results.entry(result).or_default() += 1;
@@ -357,203 +259,6 @@ impl Switch {
     /// Everything an operator asks about.
     pub fn status(&self) -> Status {
         report::status(self)
-    }
-
-    fn invited(&mut self, now: Instant, invite: &IncomingInvite) {
-        *self.calls.offered.entry("packet").or_default() += 1;
-        self.look_for_room(now);
-        let host = invite.source.ip().to_string();
-        let trusted = self.configuration.trusts(&host);
-        let (call, leg) = self.control.offered_by_packet(now, offer_of(invite, trusted));
-        let number = match self.control.routing.understood(&invite.request_uri.user) {
-            Some(number) if names_a_number(&invite.request_uri) => Some(number),
-            _ => None,
-        };
-        let name = self.name_call(call, number);
-        tracing::info!(
-            call = %name,
-            sip_call_id = %invite.call_id,
-            from = %invite.from.uri,
-            to = %invite.request_uri,
-            source = %invite.source,
-            "call from SIP"
-        );
-        let mut packet = PacketLeg {
-            source: Some(invite.source.ip()),
-            offered: invite.sdp.clone(),
-            ..PacketLeg::new(invite.leg, true)
-        };
-        if self.control.is_releasing(leg) || self.control.packet_pair(leg).is_some() {
-            // It goes nowhere, and no port is opened for it; or its media is opened together with
-            // that of whoever is called.
-            self.packets.insert(leg, packet);
-            return;
-        }
-        let policy = self.configuration.file.srtp.policy_of(&host);
-        let opened = match &invite.sdp {
-            Some(offer) => self.voice.accept(leg, offer, invite.source.ip(), policy),
-            // RFC 3261 §13.2.1: no offer in the INVITE, so ours goes into the answer; whoever
-            // refuses that has no call, so SRTP is offered only where nothing else will do.
-            None => self.voice.offer(leg, policy, policy == SrtpPolicy::Require),
-        };
-        match opened {
-            Ok(description) => {
-                packet.description = Some(Sdp(description));
-                self.packets.insert(leg, packet);
-            }
-            Err(error) => {
-                self.packets.insert(leg, packet);
-                if let Some(congestion) = error.congestion() {
-                    // The last room was given away since it was looked for.
-                    self.control.refuse(now, call, congestion);
-                    return;
-                }
-                tracing::warn!(call = %name, %error, "no media for the call");
-                let cause = match error {
-                    VoiceError::Description(_) => BEARER_NOT_IMPLEMENTED,
-                    _ => TEMPORARY_FAILURE,
-                };
-                self.control.leg_disconnected(now, leg, Release::by_gateway(cause));
-            }
-        }
-    }
-
-    fn provisional(
-        &mut self,
-        now: Instant,
-        sip: trunkline_sip::LegId,
-        status: u16,
-        description: Option<&[u8]>,
-    ) {
-        let Some(leg) = self.packets.leg_of(sip) else { return };
-        let mut in_band = false;
-        if let Some(description) = description {
-            match self.voice.answered(leg, description, None) {
-                Ok(()) => {
-                    in_band = true;
-                    self.settle_caller(leg);
-                }
-                Err(error) => tracing::warn!(%error, "early media cannot be used"),
-            }
-        }
-        match status {
-            180 => self.control.leg_alerting(now, leg, in_band),
-            _ if in_band => self.control.leg_progressed(leg),
-            _ => {}
-        }
-    }
-
-    fn packet_answered(
-        &mut self,
-        now: Instant,
-        sip: trunkline_sip::LegId,
-        description: Option<&[u8]>,
-    ) {
-        let Some(leg) = self.packets.leg_of(sip) else { return };
-        if let Some(packet) = self.packets.of(leg) {
-            packet.answered = true;
-        }
-        let outcome = match description {
-            Some(description) => self.voice.answered(leg, description, None),
-            // The answer came in a provisional response (RFC 3261 §13.2.1).
-            None if self.voice.has_answer(leg) => Ok(()),
-            None => Err(VoiceError::NoAnswer),
-        };
-        match outcome {
-            Ok(()) => {
-                self.settle_caller(leg);
-                self.control.leg_answered(now, leg);
-            }
-            Err(error) => {
-                tracing::warn!(%error, "the answer cannot be used");
-                let why = Release::with_cause(BEARER_NOT_IMPLEMENTED);
-                self.control.leg_disconnected(now, leg, why);
-            }
-        }
-    }
-
-    fn packet_failed(
-        &mut self,
-        now: Instant,
-        sip: trunkline_sip::LegId,
-        status: u16,
-        cause: Option<u8>,
-    ) {
-        if refuses_the_offer(status) && self.call_again_plain(sip) {
-            return;
-        }
-        if let Some(leg) = self.packets.leg_of(sip) {
-            self.voice.give_up(leg);
-        }
-        self.packet_gone(now, sip, release_of_failure(status, cause));
-    }
-
-    /// Somebody on the packet side whom somebody else there has called has answered: the caller gets
-    /// the same codec if it can have it and has not been told anything yet.
-    fn settle_caller(&mut self, called: LegId) {
-        let Some((caller, _)) = self.control.packet_pair(called).filter(|(_, leg)| *leg == called)
-        else {
-            return;
-        };
-        let Some(packet) = self.packets.of(caller).filter(|caller| !caller.described) else {
-            return;
-        };
-        let (Some(offer), Some(from)) = (packet.offered.clone(), packet.source) else { return };
-        let policy = self.configuration.file.srtp.policy_of(&from.to_string());
-        let terms = Caller { leg: caller, offer: Some(&offer), from, policy };
-        match self.voice.settle_caller(&terms, called) {
-            Ok(description) => packet.description = Some(Sdp(description)),
-            Err(error) => tracing::warn!(%error, "the caller's answer stays as it was"),
-        }
-    }
-
-    fn packet_gone(&mut self, now: Instant, sip: trunkline_sip::LegId, release: Release) {
-        let Some(leg) = self.packets.leg_of(sip) else { return };
-        self.packets.remove(leg);
-        self.voice.close(leg);
-        self.control.leg_released(now, leg, release);
-    }
-
-    fn offered_again(&mut self, sip: trunkline_sip::LegId, description: &[u8]) {
-        let Some(leg) = self.packets.leg_of(sip) else { return };
-        let from = self.packets.of(leg).and_then(|packet| packet.source);
-        let outcome = match self.voice.offered_again(leg, description, from) {
-            Ok(answer) => self.endpoint.answer_reinvite(sip, answer),
-            Err(error) => {
-                tracing::warn!(%error, "a re-INVITE cannot be accepted");
-                // RFC 3261 §14.2: the session stays as it was.
-                self.endpoint.reject_reinvite(sip, 488)
-            }
-        };
-        if let Err(error) = outcome {
-            tracing::debug!(%error, "SIP leg already gone");
-        }
-    }
-
-    fn registered(&mut self, user: &str, contact: Option<Uri>, expires_s: u32) {
-        let Some(number) = self.control.routing.understood(user) else {
-            tracing::warn!(user, "registered under something that is no number");
-            return;
-        };
-        match &contact {
-            Some(contact) => tracing::info!(%number, %contact, expires_s, "phone registered"),
-            None => tracing::info!(%number, "phone unregistered"),
-        }
-        let routing = &mut self.control.routing;
-        match contact {
-            Some(contact) => {
-                let until = Instant::now() + Duration::from_secs(expires_s.into());
-                routing.register(number, PacketTarget(contact.to_string()), until);
-            }
-            None => routing.unregister(&number),
-        }
-    }
-
-    fn service_changed(&mut self, index: SpanIndex) {
-        let span = &self.lines.spans[index];
-        let in_service = span.in_service();
-        self.control.span_in_service(index, in_service);
-        self.tell_service();
     }
 
     /// OPTIONS are answered as an INVITE would be (RFC 3261 §11.2).
@@ -597,396 +302,10 @@ impl Switch {
         }
     }
 
-    fn line_output(&mut self, now: Instant, span: SpanIndex, output: Output) {
-        match output {
-            Output::LinkUp => {
-                tracing::info!(span = %self.lines.spans[span].name, "data link up");
-                self.service_changed(span);
-            }
-            Output::LinkDown => {
-                tracing::warn!(span = %self.lines.spans[span].name, "data link down");
-                self.service_changed(span);
-            }
-            Output::Restarted { channels } => {
-                tracing::info!(span = %self.lines.spans[span].name, ?channels, "restarted");
-            }
-            Output::Call { call, indication } => self.indication(now, span, call, indication),
-            // Sent by the lines themselves.
-            Output::Frame(_) => {}
-        }
-    }
-
-    fn indication(
-        &mut self,
-        now: Instant,
-        span: SpanIndex,
-        call: trunkline_isdn::CallId,
-        indication: Indication,
-    ) {
-        if let Indication::Setup(setup) = &indication {
-            self.called_by_line(now, span, call, setup);
-            return;
-        }
-        let Some(leg) = self.lines.leg_of(span, call) else { return };
-        match indication {
-            Indication::Proceeding { in_band: true } | Indication::Progress { in_band: true } => {
-                self.control.leg_progressed(leg);
-            }
-            Indication::Alerting { in_band } => self.control.leg_alerting(now, leg, in_band),
-            Indication::Connect => {
-                self.ladder(leg, 411, "the telephone was answered (CONNECT)");
-                self.control.leg_answered(now, leg);
-            }
-            Indication::Disconnect { cause, .. } => {
-                let release = Release {
-                    from_user: is_from_user(cause.location),
-                    ..Release::with_cause(cause.value)
-                };
-                self.control.leg_disconnected(now, leg, release);
-            }
-            Indication::Released { cause } => {
-                let release = Release {
-                    from_user: is_from_user(cause.location),
-                    ..Release::with_cause(cause.value)
-                };
-                self.line_gone(now, leg, release);
-            }
-            _ => {}
-        }
-    }
-
-    fn called_by_line(
-        &mut self,
-        now: Instant,
-        span: SpanIndex,
-        line_call: trunkline_isdn::CallId,
-        setup: &Setup,
-    ) {
-        *self.calls.offered.entry("line").or_default() += 1;
-        self.look_for_room(now);
-        let channel = BChannel { span, timeslot: setup.channel };
-        let calling = setup.calling.as_ref();
-        let offer = LineOffer {
-            channel,
-            called: line_number(&setup.called),
-            calling: calling.map(line_number),
-            calling_restricted: calling
-                .is_some_and(|calling| calling.presentation != Presentation::Allowed),
-        };
-        let number = offer.called.to_e164(&self.control.routing.profile);
-        let (call, leg) = self.control.offered_by_line(now, offer);
-        self.lines.insert(leg, LineLeg { call: line_call, channel });
-        let name = self.name_call(call, number);
-        tracing::info!(
-            call = %name,
-            span = %self.lines.spans[span].name,
-            timeslot = setup.channel,
-            called = %setup.called.digits,
-            "call from the line"
-        );
-        // Data would be decoded, stretched and concealed as if it were speech.
-        if !self.control.is_releasing(leg)
-            && !matches!(
-                setup.bearer.transfer,
-                TransferCapability::Speech | TransferCapability::Audio31
-            )
-        {
-            tracing::warn!(call = %name, bearer = ?setup.bearer.transfer, "no speech, refused");
-            let why = Release::by_gateway(BEARER_NOT_IMPLEMENTED);
-            self.control.leg_disconnected(now, leg, why);
-        }
-    }
-
-    fn line_gone(&mut self, now: Instant, leg: LegId, release: Release) {
-        // A call refused because its channel is busy must not take the voice of the call that is
-        // up on it.
-        if let Some(line) = self.lines.remove(leg)
-            && !self.lines.is_held(line.channel)
-        {
-            self.detach(line.channel);
-        }
-        self.control.leg_released(now, leg, release);
-    }
-
-    fn detach(&self, channel: BChannel) {
-        let span = &self.lines.spans[channel.span];
-        if let Err(error) = span.span.detach(channel.timeslot) {
-            tracing::error!(span = %span.name, %error, "timeslot not freed");
-        }
-    }
-
-    fn act(&mut self, now: Instant, action: Action) {
-        match action {
-            Action::Inquire { call, number } => self.inquire(call, number),
-            // Refused for another reason before its turn came: nobody's telephone is to ring.
-            Action::DialLine { leg, .. } | Action::DialPacket { leg, .. }
-                if self.control.is_releasing(leg) => {}
-            Action::DialLine { leg, channel, called, calling, .. } => {
-                self.dial_line(now, leg, channel, &called, calling);
-            }
-            Action::DialPacket { leg, target, called, calling, hops, .. } => {
-                self.dial_packet(now, leg, &target, called, calling, hops);
-            }
-            Action::Join { ingress, egress, .. } => self.join(ingress, egress),
-            Action::Proceed { leg } => self.ask_line(now, leg, Request::Proceeding),
-            Action::Progress { leg } => {
-                if self.lines.of(leg).is_some() {
-                    self.ask_line(now, leg, Request::Progress);
-                } else {
-                    self.tell_packet(leg, 183, true);
-                }
-            }
-            Action::Alert { leg, in_band } => {
-                if self.lines.of(leg).is_some() {
-                    self.ask_line(now, leg, Request::Alerting { in_band });
-                } else {
-                    self.tell_packet(leg, 180, in_band);
-                }
-            }
-            Action::Answer { leg } => {
-                if self.lines.of(leg).is_some() {
-                    self.ask_line(now, leg, Request::Connect);
-                } else {
-                    self.answer_packet(leg);
-                }
-            }
-            Action::Release { leg, release } => self.release(now, leg, release),
-            Action::Record(record) => self.call_over(*record),
-        }
-    }
-
-    fn inquire(&mut self, call: CallId, number: E164) {
-        if let Some(CallName { name, .. }) = self.names.get(&call) {
-            tracing::info!(target: "ladder", step = 407_u32, %number, call = %name, "inquiry to the directory");
-        }
-        let (resolver, answers) = (Arc::clone(&self.resolver), self.inquiries.clone());
-        tokio::spawn(async move {
-            let reply = match resolver.resolve(&number).await {
-                Resolution::Routes(routes) => InquiryReply::Gateways(
-                    routes.into_iter().map(|target| PacketTarget(target.uri)).collect(),
-                ),
-                Resolution::UnknownNumber => InquiryReply::UnknownNumber,
-                Resolution::Unavailable(why) => {
-                    tracing::warn!(%number, %why, "directory unavailable");
-                    InquiryReply::Unavailable
-                }
-            };
-            // The control task ends only with the program.
-            let _ = answers.send((call, reply)).await;
-        });
-    }
-
-    fn dial_line(
-        &mut self,
-        now: Instant,
-        leg: LegId,
-        channel: BChannel,
-        called: &LineNumber,
-        calling: Option<trunkline_call::control::Calling>,
-    ) {
-        let profile = &self.control.routing.profile;
-        let calling = calling.map(|calling| {
-            let number = LineNumber::from_e164(&calling.number, NumberType::National, profile);
-            calling_number(&calling, &number)
-        });
-        let text = format!(
-            "SETUP {} on span {} timeslot {}",
-            called.digits, self.lines.spans[channel.span].name, channel.timeslot
-        );
-        self.ladder(leg, 410, &text);
-        if let Err(error) = self.lines.dial(now, leg, channel, called, calling) {
-            tracing::warn!(%error, "the line cannot be dialled");
-            // Q.850 38: network out of order.
-            self.control.leg_released(now, leg, Release::by_gateway(38));
-        }
-    }
-
-    fn dial_packet(
-        &mut self,
-        now: Instant,
-        leg: LegId,
-        target: &PacketTarget,
-        called: E164,
-        calling: Option<trunkline_call::control::Calling>,
-        hops: u8,
-    ) {
-        self.ladder(leg, 409, &format!("INVITE to {}", target.0));
-        let outcome = self.invite(leg, target, called, calling, hops);
-        if let Err(error) = outcome {
-            self.voice.give_up(leg);
-            let voice_error = error.downcast_ref::<VoiceError>();
-            let no_room = voice_error.and_then(VoiceError::congestion);
-            if let Some((congestion, call)) = no_room.zip(self.control.call_of(leg)) {
-                // Another gateway to call needs the same room.
-                self.control.refuse(now, call, congestion);
-            } else {
-                tracing::warn!(%error, %called, target = %target.0, "cannot be called");
-            }
-            if let Some(VoiceError::Description(_)) = voice_error
-                && let Some((caller, _)) = self.control.packet_pair(leg)
-            {
-                // Whoever else is called could not speak with this caller either.
-                let why = Release::by_gateway(BEARER_NOT_IMPLEMENTED);
-                self.control.leg_disconnected(now, caller, why);
-            }
-            self.control.leg_released(now, leg, Release::by_gateway(TEMPORARY_FAILURE));
-        }
-    }
-
-    /// Opens the media of a leg that is called, with that of its caller if that is on the packet side
-    /// too; gives our offer.
-    fn offer(&mut self, leg: LegId, policy: SrtpPolicy) -> Result<Vec<u8>, VoiceError> {
-        let caller = self.control.packet_pair(leg).map(|(caller, _)| caller);
-        let caller = caller.and_then(|leg| Some((leg, self.packets.of(leg)?)));
-        let Some((caller, packet)) = caller else {
-            return self.voice.offer(leg, policy, policy.offers());
-        };
-        let from = packet.source.unwrap_or(self.configuration.file.rtp.address);
-        let its_policy = self.configuration.file.srtp.policy_of(&from.to_string());
-        let offer = packet.offered.as_deref();
-        let terms = Caller { leg: caller, offer, from, policy: its_policy };
-        let (told, offer) = self.voice.open_pair(&terms, leg, policy, policy.offers())?;
-        if let Some(told) = told {
-            packet.description = Some(Sdp(told));
-        }
-        Ok(offer)
-    }
-
-    fn invite(
-        &mut self,
-        leg: LegId,
-        target: &PacketTarget,
-        called: E164,
-        calling: Option<trunkline_call::control::Calling>,
-        hops: u8,
-    ) -> Result<(), Box<dyn std::error::Error>> {
-        let mut uri: Uri = target.0.parse()?;
-        if uri.user.is_empty() {
-            uri.user = called.to_string();
-        }
-        let policy = self.configuration.file.srtp.policy_of(&uri.host);
-        let offer = self.offer(leg, policy)?;
-        let own = self.configuration.file.rtp.address.to_string();
-        let (user, mut headers) = match &calling {
-            Some(calling) if calling.restricted => {
-                let mut headers = vec![("Privacy".to_owned(), "id".to_owned())];
-                // RFC 3325 §5: the number goes to whom we trust, not to the called person.
-                if self.configuration.trusts(&uri.host) {
-                    let identity = format!("<sip:{}@{own}>", calling.number);
-                    headers.push(("P-Asserted-Identity".to_owned(), identity));
-                }
-                ("anonymous".to_owned(), headers)
-            }
-            Some(calling) => (calling.number.to_string(), Vec::new()),
-            None => ("anonymous".to_owned(), Vec::new()),
-        };
-        let mut invite = OutgoingInvite::new(uri, Uri::sip(&user, &own, None), offer);
-        invite.headers.append(&mut headers);
-        invite.headers.push(("Max-Forwards".to_owned(), hops.to_string()));
-        let again_plain = (policy == SrtpPolicy::Prefer).then(|| Box::new(invite.clone()));
-        self.call_packet(leg, invite, again_plain)?;
-        Ok(())
-    }
-
-    fn call_packet(
-        &mut self,
-        leg: LegId,
-        invite: OutgoingInvite,
-        again_plain: Option<Box<OutgoingInvite>>,
-    ) -> Result<(), SipError> {
-        let sip = self.endpoint.invite(invite)?;
-        self.packets.insert(leg, PacketLeg { again_plain, ..PacketLeg::new(sip, false) });
-        Ok(())
-    }
-
-    /// Calls a peer that has refused SRTP again, with an offer of plain RTP; false if it may not
-    /// refuse it, or cannot be called.
-    fn call_again_plain(&mut self, sip: trunkline_sip::LegId) -> bool {
-        let Some(leg) = self.packets.leg_of(sip) else { return false };
-        let again = self.packets.of(leg).and_then(|packet| packet.again_plain.take());
-        let Some(mut invite) = again else { return false };
-        let Ok(offer) = self.voice.offer_anew(leg, false) else { return false };
-        tracing::info!(peer = %invite.target, "SRTP refused, plain RTP is offered");
-        invite.sdp = Sdp(offer);
-        let failed_leg = self.packets.remove(leg);
-        let outcome = self.call_packet(leg, *invite, None);
-        if let Err(error) = &outcome {
-            tracing::warn!(%error, "cannot be called again");
-            failed_leg.into_iter().for_each(|failed| self.packets.insert(leg, failed));
-        }
-        outcome.is_ok()
-    }
-
-    fn join(&mut self, ingress: LegId, egress: LegId) {
-        let channel_of = |leg| self.lines.of(leg).map(|line| line.channel);
-        let bearers = match (channel_of(ingress), channel_of(egress)) {
-            (Some(own), Some(called)) => self.voice.cross(ingress, own, called),
-            (Some(line), None) => self.voice.join(egress, line),
-            (None, Some(line)) => self.voice.join(ingress, line),
-            // A pair of packet legs is joined already; a leg that could not be dialled is gone.
-            (None, None) => Vec::new(),
-        };
-        bearers.into_iter().for_each(|(channel, bearer)| self.attach(channel, bearer));
-    }
-
-    fn attach(&mut self, channel: BChannel, bearer: OnTimeslot) {
-        let span = &self.lines.spans[channel.span];
-        if let Err(error) = span.span.attach(channel.timeslot, Box::new(bearer)) {
-            tracing::error!(span = %span.name, %error, "no voice on the timeslot");
-        }
-    }
-
-    fn ask_line(&mut self, now: Instant, leg: LegId, request: Request) {
-        if let Err(error) = self.lines.request(now, leg, request) {
-            tracing::debug!(%error, "the line has gone on already");
-        }
-    }
-
-    fn tell_packet(&mut self, leg: LegId, status: u16, with_description: bool) {
-        let Some(packet) = self.packets.of(leg) else { return };
-        let description = packet.description.as_ref().filter(|_| with_description);
-        let description = description.map(|description| description.to_vec());
-        packet.described |= description.is_some();
-        if let Err(error) = self.endpoint.provisional(packet.sip, status, description) {
-            tracing::debug!(%error, "SIP leg already gone");
-        }
-    }
-
-    fn answer_packet(&mut self, leg: LegId) {
-        self.ladder(leg, 412, "200 OK to the phone");
-        let Some(packet) = self.packets.of(leg) else { return };
-        packet.answered = true;
-        packet.described = true;
-        let description = packet.description.as_deref().unwrap_or_default().to_vec();
-        if let Err(error) = self.endpoint.answer(packet.sip, description) {
-            tracing::debug!(%error, "SIP leg already gone");
-        }
-    }
-
-    fn release(&mut self, now: Instant, leg: LegId, release: Release) {
-        if let Some(channel) = self.lines.of(leg).map(|line| line.channel) {
-            let request = Request::Disconnect { cause: release.cause, in_band: false };
-            if self.lines.request(now, leg, request).is_err() {
-                // Nothing of it is left on the interface.
-                self.line_gone(now, leg, release);
-            } else if self.lines.is_alone_on(leg, channel) {
-                // Q.931 §5.3.3: the channel is disconnected with DISCONNECT. Another way may need
-                // the voice long before a silent exchange has let go of this one.
-                self.detach(channel);
-            }
-            return;
-        }
-        if let Some(packet) = self.packets.remove(leg) {
-            packet_legs::release(&self.endpoint, leg, &packet, release);
-        }
-        self.voice.close(leg);
-        self.control.leg_released(now, leg, release);
-    }
-
     fn call_over(&mut self, record: CallRecord) {
         *self.calls.ended_by_cause.entry(record.cause).or_default() += 1;
-        if let Some(sides) = record.answered_at.and_then(|_| sides_of(&record)) {
-            *self.calls.answered_between.entry(sides).or_default() += 1;
+        if let Some(sides) = record.answered_at.and_then(|_| record.between()) {
+            *self.calls.answered_between.entry(sides.name()).or_default() += 1;
         }
         if let Some(congestion) = record.refused {
             *self.calls.refused.entry(congestion.name()).or_default() += 1;
@@ -1039,15 +358,4 @@ impl Switch {
             tracing::info!(target: "ladder", step, %number, call = %name, "{text}");
         }
     }
-}
-
-/// The sides that a call came from and went to; none if it went nowhere.
-fn sides_of(record: &CallRecord) -> Option<&'static str> {
-    let is_line = |leg: &LegRecord| matches!(leg.medium, LegMedium::Line { .. });
-    Some(match (is_line(&record.ingress), is_line(record.egress.last()?)) {
-        (false, true) => "packet_to_line",
-        (true, false) => "line_to_packet",
-        (false, false) => "packet_to_packet",
-        (true, true) => "line_to_line",
-    })
 }

@@ -58,6 +58,9 @@ pub enum CallError {
     /// No gateway serves the number.
     #[error("unknown number: no gateway serves this number")]
     NoGateway,
+    /// Gateways serve the number, but none of them takes calls now.
+    #[error("no gateway of this number takes calls now: try again later")]
+    GatewaysOut,
     /// The directory does not say.
     #[error("no gateway: the directory does not answer ({0})")]
     NoDirectory(#[from] Unavailable),

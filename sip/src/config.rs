@@ -121,6 +121,8 @@ pub struct Rejection {
     pub cause: Option<u8>,
     /// Retry-After in s.
     pub retry_after_s: Option<u32>,
+    /// Further header lines as name and value: the Contacts of a redirection (RFC 3261 §21.3).
+    pub headers: Vec<(String, String)>,
 }
 
 impl Rejection {

@@ -1,6 +1,7 @@
 //! The user agent: starts and ends the stack, and passes instructions to the legs.
 
 use std::collections::HashMap;
+use std::fmt;
 use std::future::Future;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -39,6 +40,12 @@ const STREAM_IDLE: Duration = Duration::from_secs(4 * 3600);
 #[derive(Clone)]
 pub struct Endpoint {
     shared: Arc<Shared>,
+}
+
+impl fmt::Debug for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Endpoint").field("udp", &self.shared.udp).finish_non_exhaustive()
+    }
 }
 
 /// What happens on the legs of an [`Endpoint`].

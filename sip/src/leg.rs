@@ -312,6 +312,7 @@ impl Leg {
         if let Some(retry_after_s) = rejection.retry_after_s {
             headers.push(make_header("Retry-After", retry_after_s.to_string()));
         }
+        headers.extend(rejection.headers.iter().map(|(name, value)| further_header(name, value)));
         let status = rejection.status.clamp(300, 699);
         let response = self.response(status, rejection.phrase.as_deref(), headers, None);
         self.respond(response);
@@ -514,4 +515,11 @@ async fn until(deadline: Option<Instant>) {
         Some(deadline) => tokio::time::sleep_until(deadline.into()).await,
         None => std::future::pending().await,
     }
+}
+
+/// A header line that the owner adds, without what could end the line.
+fn further_header(name: &str, value: &str) -> Header {
+    let name: String = name.chars().filter(|c| c.is_ascii_alphanumeric() || *c == '-').collect();
+    let value: String = value.chars().filter(|c| !c.is_control()).collect();
+    make_header(&name, value)
 }

@@ -69,7 +69,7 @@ fn main() -> ExitCode {
 fn run(arguments: &Arguments) -> Result<Report, LoadError> {
     let list = CallList::read(&arguments.calls)?;
     arguments.load.check()?;
-    let octets = arguments.load.octets();
+    let octets = arguments.load.octets() + list.overhead_octets();
     let mut wire: Box<dyn Wire> = match arguments.wire {
         WireKind::Sockets => Box::new(UdpSockets::open(&list, octets)?),
         WireKind::Packets => {

@@ -37,6 +37,9 @@ struct Arguments {
     priority: u8,
     #[command(flatten)]
     codecs: Codecs,
+    /// The parties speak SRTP (AES_CM_128_HMAC_SHA1_80), under keys of which the call list tells.
+    #[arg(long)]
+    srtp: bool,
     #[command(flatten)]
     parties: Parties,
 }
@@ -76,6 +79,7 @@ fn run(arguments: &Arguments) -> Result<(), Box<dyn std::error::Error>> {
         device: arguments.device.clone(),
         address: arguments.address,
         codecs: arguments.codecs,
+        srtp: arguments.srtp,
         workers: usize::from(arguments.workers),
         tick: arguments.tick,
         realtime_priority: Some(arguments.priority).filter(|priority| *priority > 0),

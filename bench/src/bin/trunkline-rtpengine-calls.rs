@@ -19,6 +19,9 @@ struct Arguments {
     control: SocketAddr,
     #[command(flatten)]
     codecs: Codecs,
+    /// Both legs of a call speak SRTP (AES_CM_128_HMAC_SHA1_80).
+    #[arg(long)]
+    srtp: bool,
     #[command(flatten)]
     parties: Parties,
 }
@@ -37,5 +40,6 @@ fn main() -> ExitCode {
 }
 
 fn run(arguments: &Arguments) -> Result<CallList, LoadError> {
-    Rtpengine::connect(arguments.control)?.open(&arguments.parties.all()?, arguments.codecs)
+    let parties = arguments.parties.all()?;
+    Rtpengine::connect(arguments.control)?.open(&parties, arguments.codecs, arguments.srtp)
 }

@@ -240,10 +240,8 @@ fn nobody(point: &Point) -> Result<CallList, CompareError> {
         first_port: 20_000,
     };
     let relay = |n: usize| SocketAddrV4::new(RELAY_ADDRESS, (30_000 + 2 * n % 30_000) as u16);
-    let call = |(n, (a, b))| Call {
-        a: Leg { party: a, relay: relay(2 * n) },
-        b: Leg { party: b, relay: relay(2 * n + 1) },
-    };
+    let call =
+        |(n, (a, b))| Call { a: Leg::plain(a, relay(2 * n)), b: Leg::plain(b, relay(2 * n + 1)) };
     Ok(CallList { calls: parties.all()?.into_iter().enumerate().map(call).collect() })
 }
 

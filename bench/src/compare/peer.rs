@@ -35,6 +35,12 @@ pub enum Peer {
     AfXdpTwo,
     /// Trunkline's relay in the kernel.
     Kernel,
+    /// rtpengine between legs of SRTP.
+    RtpengineSrtp,
+    /// Trunkline's media plane with mio between legs of SRTP.
+    MioSrtp,
+    /// Trunkline's media plane past the kernel's sockets between legs of SRTP.
+    AfXdpSrtp,
 }
 
 impl Peer {
@@ -59,12 +65,20 @@ impl Peer {
             Self::AfXdp => "Trunkline, AF_XDP",
             Self::AfXdpTwo => "Trunkline, AF_XDP, two workers",
             Self::Kernel => "Trunkline, kernel relay",
+            Self::RtpengineSrtp => "rtpengine, SRTP",
+            Self::MioSrtp => "Trunkline, mio, SRTP",
+            Self::AfXdpSrtp => "Trunkline, AF_XDP, SRTP",
         }
     }
 
     /// Whether it sends from within the kernel.
     pub fn sends_in_kernel(self) -> bool {
         self == Self::Kernel
+    }
+
+    /// Whether its legs are SRTP.
+    pub fn protects(self) -> bool {
+        matches!(self, Self::RtpengineSrtp | Self::MioSrtp | Self::AfXdpSrtp)
     }
 
     /// Those that transcode, of the same in the same order.
@@ -81,27 +95,31 @@ impl Peer {
         calls: usize,
         codecs: Codecs,
     ) -> Result<Running, CompareError> {
+        let srtp: &[&str] = if self.protects() { &["--srtp"] } else { &[] };
+        let speech = [&codecs.arguments(), srtp].concat();
         match self {
-            Self::Rtpengine => start_rtpengine(network, programs, calls, codecs),
+            Self::Rtpengine | Self::RtpengineSrtp => {
+                start_rtpengine(network, programs, calls, &speech)
+            }
             Self::Bare => {
                 let address = RELAY_ADDRESS.to_string();
                 let program = program(programs, "trunkline-bare-relay")?;
                 own(network, &program, &["--address", &address], calls)
             }
-            Self::Mio | Self::IoUring | Self::AfXdp | Self::AfXdpTwo | Self::Kernel => {
+            _ => {
                 let (backend, workers) = match self {
-                    Self::Mio => ("mio", "1"),
+                    Self::Mio | Self::MioSrtp => ("mio", "1"),
                     Self::IoUring => ("io_uring", "1"),
-                    Self::AfXdp => ("af_xdp", "1"),
                     Self::AfXdpTwo => ("af_xdp", "2"),
-                    _ => ("kernel", "1"),
+                    Self::Kernel => ("kernel", "1"),
+                    _ => ("af_xdp", "1"),
                 };
                 let address = RELAY_ADDRESS.to_string();
                 let program = program(programs, "trunkline-media-relay")?;
                 let device = RELAY_DEVICE.0;
                 let arguments = ["--backend", backend, "--workers", workers];
                 let place = ["--address", &address, "--device", device];
-                let arguments = [&arguments[..], &place, &codecs.arguments()].concat();
+                let arguments = [&arguments[..], &place, &speech].concat();
                 own(network, &program, &arguments, calls)
             }
         }
@@ -182,7 +200,7 @@ fn start_rtpengine(
     network: &Network,
     programs: &Path,
     calls: usize,
-    codecs: Codecs,
+    speech: &[&str],
 ) -> Result<Running, CompareError> {
     let driver = program(programs, "trunkline-rtpengine-calls")?;
     if Command::new("rtpengine").arg("--version").output().is_err() {
@@ -198,7 +216,7 @@ fn start_rtpengine(
     let outcome = network
         .at_relay(&driver.display().to_string())
         .args(["--control", CONTROL])
-        .args(codecs.arguments())
+        .args(speech)
         .args(parties(calls))
         .output()
         .map_err(|error| CompareError::Refused(error.to_string()))?;

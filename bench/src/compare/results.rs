@@ -48,6 +48,8 @@ port for that party.
 - Where the codecs of both sides differ, all payloads are speech of 160 octets (Opus: 16 kbit/s,
   padded), and what a party receives is known by its sequence numbers from the first packet on: a
   packet that a relay has made up for a lost one counts as received.
+- Where it says SRTP, both legs of a call are AES_CM_128_HMAC_SHA1_80 and the parties seal and open
+  every packet; the run in which packets are dropped is one of plain RTP.
 - rtpengine is Debian's, in user space (`--table=-1`), with its calls set up by offer and answer
   through its ng protocol. The bare relay is epoll, recvfrom and sendto with a socket a leg.
 ";
@@ -163,8 +165,8 @@ fn escape(text: &str) -> String {
     text.replace('|', "\\|").replace('\n', " ")
 }
 
-/// The kind of machine this is.
-fn machine() -> Vec<(&'static str, String)> {
+/// What machine this is, and from which source: names and values for a table.
+pub fn machine() -> Vec<(&'static str, String)> {
     let read = |path: &str| fs::read_to_string(path).unwrap_or_default();
     let cpu = read("/proc/cpuinfo");
     let field = |name: &str| {

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
+use trunkline_isdn::Variant;
 use trunkline_number::{CountryProfile, Dialled, E164};
 use trunkline_program::{ConfigurationError, Source};
 
@@ -41,6 +42,21 @@ pub struct SpanEntry {
     pub local: SocketAddr,
     /// The gateway's UDP address.
     pub remote: SocketAddr,
+    /// National variant, by its name; EuroISDN without it.
+    #[serde(default)]
+    pub variant: Option<String>,
+    /// Every called number is taken as the first of its digits, and more are asked for (overlap
+    /// receiving) until it is said that there are none.
+    #[serde(default)]
+    pub asks_for_digits: bool,
+}
+
+impl SpanEntry {
+    /// What is spoken on the D channel.
+    pub fn variant(&self) -> Variant {
+        let named = self.variant.as_deref().and_then(Variant::by_name);
+        named.unwrap_or(Variant::EURO_ISDN)
+    }
 }
 
 /// A telephone.
@@ -120,6 +136,19 @@ impl Configuration {
     pub fn read(path: &Path) -> Result<Self, ConfigurationError> {
         let (file, source) = Source::read::<File>(path)?;
         let profile = CountryProfile::japan();
+        for (place, network) in file.networks.iter().enumerate() {
+            for (item, span) in network.spans.iter().enumerate() {
+                if let Some(name) =
+                    span.variant.as_deref().filter(|name| Variant::by_name(name).is_none())
+                {
+                    return Err(source.error(
+                        &format!("networks.{place}.spans.{item}.variant"),
+                        format!("{name:?} is no variant"),
+                        format!("write one of {}", Variant::ALL.map(|known| known.name).join(", ")),
+                    ));
+                }
+            }
+        }
         let mut telephones: Vec<Telephone> = Vec::new();
         for (place, entry) in file.telephones.iter().enumerate() {
             let key = format!("telephones.{place}.number");

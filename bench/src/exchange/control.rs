@@ -52,6 +52,8 @@ pub enum Order {
         telephone: String,
         /// The number to dial.
         to: String,
+        /// It is sent digit by digit (overlap sending).
+        digit_by_digit: bool,
         /// The call's number, or why there is none.
         reply: oneshot::Sender<Result<u64, String>>,
     },
@@ -80,6 +82,8 @@ pub enum Order {
 #[derive(Deserialize)]
 struct CallBody {
     to: String,
+    #[serde(default)]
+    digit_by_digit: bool,
 }
 
 #[derive(Deserialize)]
@@ -126,7 +130,9 @@ async fn call(
     Path(telephone): Path<String>,
     Json(body): Json<CallBody>,
 ) -> Result<Response, StatusCode> {
-    let outcome = ask(&orders, |reply| Order::Call { telephone, to: body.to, reply }).await?;
+    let CallBody { to, digit_by_digit } = body;
+    let order = |reply| Order::Call { telephone, to, digit_by_digit, reply };
+    let outcome = ask(&orders, order).await?;
     Ok(match outcome {
         Ok(call) => Json(serde_json::json!({ "call": call })).into_response(),
         Err(why) => (StatusCode::CONFLICT, why).into_response(),

@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
+use trunkline_dsp::g711::Law;
 use trunkline_dsp::{dtmf, tone};
 use trunkline_isdn::{
     BearerCapability, CallId as LineCall, Configuration as IsdnConfiguration, Indication, Number,
@@ -62,6 +63,10 @@ struct Trunk {
     network: usize,
     span: Span,
     interface: PrimaryRate,
+    variant: Variant,
+    asks_for_digits: bool,
+    /// Calls that wait for digits.
+    dialling: HashMap<LineCall, Setup>,
 }
 
 /// A call of a telephone over a span.
@@ -77,6 +82,8 @@ struct Call {
     recording: Option<Recording>,
     state: &'static str,
     cause: Option<u8>,
+    /// Digits that are sent when the other end asks for more.
+    to_dial: String,
 }
 
 /// The exchange.
@@ -131,10 +138,15 @@ impl Exchange {
         for (network, entry) in configuration.file.networks.iter().enumerate() {
             for span in &entry.spans {
                 let failed = |error| ExchangeError::Span { name: span.name.clone(), error };
-                let line = TdmoeConfig::e1(span.local, span.remote, Clock::Internal);
+                let variant = span.variant();
+                let mut line = TdmoeConfig::e1(span.local, span.remote, Clock::Internal);
+                if variant.d_channel == 24 {
+                    line.timeslots = 24;
+                }
                 let line = TdmoeLine::open(line).map_err(failed)?;
                 let number = trunks.len();
-                let config = SpanConfig::e1(span.name.clone(), number as u16);
+                let mut config = SpanConfig::e1(span.name.clone(), number as u16);
+                config.d_channel = Some(variant.d_channel);
                 let (span_handle, mut span_events) =
                     Span::start(config, Box::new(line)).map_err(failed)?;
                 let events = events.clone();
@@ -145,13 +157,15 @@ impl Exchange {
                         }
                     }
                 });
-                let interface =
-                    PrimaryRate::new(IsdnConfiguration::new(Side::Network, Variant::EURO_ISDN));
+                let interface = PrimaryRate::new(IsdnConfiguration::new(Side::Network, variant));
                 trunks.push(Trunk {
                     name: span.name.clone(),
                     network,
                     span: span_handle,
                     interface,
+                    variant,
+                    asks_for_digits: span.asks_for_digits,
+                    dialling: HashMap::new(),
                 });
             }
         }
@@ -248,7 +262,10 @@ impl Exchange {
             }
             Output::LinkUp => tracing::info!(span = %self.trunks[trunk].name, "data link up"),
             Output::LinkDown => tracing::info!(span = %self.trunks[trunk].name, "data link down"),
-            Output::Restarted { .. } => {}
+            Output::LinkNotEstablished { .. } => {
+                tracing::info!(span = %self.trunks[trunk].name, "data link does not come up");
+            }
+            Output::Restarted { .. } | Output::RestartFailed { .. } | Output::Service { .. } => {}
             Output::Call { call, indication } => self.indication(trunk, call, indication),
         }
     }
@@ -256,7 +273,17 @@ impl Exchange {
     fn indication(&mut self, trunk: usize, line_call: LineCall, indication: Indication) {
         let now = Instant::now();
         if let Indication::Setup(setup) = indication {
-            self.called(trunk, line_call, &setup);
+            let line = &mut self.trunks[trunk];
+            let more = Request::MoreDigits { dial_tone: true };
+            if line.asks_for_digits && line.interface.request(now, line_call, more).is_ok() {
+                line.dialling.insert(line_call, *setup);
+            } else {
+                self.called(trunk, line_call, &setup);
+            }
+            return;
+        }
+        if self.trunks[trunk].dialling.contains_key(&line_call) {
+            self.dialled(trunk, line_call, &indication);
             return;
         }
         let Some(&number) = self.by_line.get(&(trunk, line_call)) else { return };
@@ -267,12 +294,34 @@ impl Exchange {
                 call.telephone.answered(now);
                 self.speak(number);
             }
+            Indication::MoreDigits { .. } => {
+                for digit in std::mem::take(&mut call.to_dial).chars() {
+                    let digits = digit.to_string();
+                    self.request(number, Request::Digits { digits, complete: false });
+                }
+            }
             Indication::Disconnect { cause, .. } => {
                 call.mouth.be_silent();
                 let answer = Request::Disconnect { cause: cause.value, in_band: false };
                 self.request(number, answer);
             }
-            Indication::Released { cause } => self.over(number, cause.value),
+            Indication::Released { cause, .. } => self.over(number, cause.value),
+            _ => {}
+        }
+    }
+
+    /// Something came for a call of the gateway's that waits for digits.
+    fn dialled(&mut self, trunk: usize, line_call: LineCall, indication: &Indication) {
+        let dialling = &mut self.trunks[trunk].dialling;
+        match indication {
+            Indication::Digits { digits, complete } => {
+                let Some(setup) = dialling.get_mut(&line_call) else { return };
+                setup.called.digits.push_str(digits);
+                if *complete && let Some(setup) = dialling.remove(&line_call) {
+                    self.called(trunk, line_call, &setup);
+                }
+            }
+            Indication::Released { .. } => _ = dialling.remove(&line_call),
             _ => {}
         }
     }
@@ -313,7 +362,7 @@ impl Exchange {
     }
 
     /// A telephone calls out over its network's span.
-    fn call_out(&mut self, telephone: &str, to: &str) -> Result<u64, String> {
+    fn call_out(&mut self, telephone: &str, to: &str, digit_by_digit: bool) -> Result<u64, String> {
         let now = Instant::now();
         let number: E164 = telephone.parse().map_err(|_| "no such telephone".to_owned())?;
         let telephone_index = self
@@ -328,22 +377,28 @@ impl Exchange {
             return Err("short codes do not leave the exchange".to_owned());
         };
         let (trunk, timeslot) = self.free_channel(network).ok_or("no free channel")?;
+        let mut number_to_dial = self.line_number(called);
+        let at = if digit_by_digit { 2 } else { number_to_dial.digits.len() };
+        let to_dial = number_to_dial.digits.split_off(at);
         let setup = Setup {
             channel: timeslot,
             exclusive: true,
             bearer: BearerCapability {
                 transfer: TransferCapability::Speech,
-                user_layer_1: Some(Variant::EURO_ISDN.user_layer_1),
+                user_layer_1: Some(self.trunks[trunk].variant.user_layer_1),
             },
-            called: self.line_number(called),
+            called: number_to_dial,
             calling: Some(self.line_number(number)),
-            sending_complete: true,
+            sending_complete: !digit_by_digit,
+            ..Setup::default()
         };
         let line_call =
             self.trunks[trunk].interface.setup(now, &setup).map_err(|error| error.to_string())?;
         let telephone = Telephone::calling(&self.configuration.telephones[telephone_index].entry);
         let line = (trunk, line_call, timeslot);
-        Ok(self.begin(telephone_index, telephone, true, Some(called.to_string()), line))
+        let call = self.begin(telephone_index, telephone, true, Some(called.to_string()), line);
+        self.calls.get_mut(&call).expect("begun above").to_dial = to_dial;
+        Ok(call)
     }
 
     fn begin(
@@ -356,7 +411,8 @@ impl Exchange {
     ) -> u64 {
         self.calls_begun += 1;
         let number = self.calls_begun;
-        let (voice, mouth, heard) = Voice::silent();
+        let law = if self.trunks[trunk].variant.is_mu_law() { Law::Mu } else { Law::A };
+        let (voice, mouth, heard) = Voice::silent(law);
         let file = format!(
             "call-{number}-{}.wav",
             self.configuration.telephones[telephone_index].number.as_digits()
@@ -391,6 +447,7 @@ impl Exchange {
                 recording,
                 state: "ringing",
                 cause: None,
+                to_dial: String::new(),
             },
         );
         number
@@ -460,8 +517,8 @@ impl Exchange {
     fn order(&mut self, order: Order) {
         // Whoever asked may have gone meanwhile: answers that nobody takes are dropped.
         match order {
-            Order::Call { telephone, to, reply } => {
-                let _ = reply.send(self.call_out(&telephone, &to));
+            Order::Call { telephone, to, digit_by_digit, reply } => {
+                let _ = reply.send(self.call_out(&telephone, &to, digit_by_digit));
             }
             Order::HangUp { call, reply } => {
                 let known = self.calls.contains_key(&call);
@@ -513,8 +570,8 @@ impl Exchange {
         let trunks = self.trunks.iter().enumerate();
         trunks
             .filter(|(_, trunk)| trunk.network == network && trunk.interface.is_up())
-            .flat_map(|(index, _)| {
-                Variant::EURO_ISDN.b_channels.iter().map(move |timeslot| (index, *timeslot))
+            .flat_map(|(index, trunk)| {
+                trunk.variant.b_channels.iter().map(move |timeslot| (index, *timeslot))
             })
             .find(|(trunk, timeslot)| !self.is_busy(*trunk, *timeslot))
     }

@@ -3,7 +3,7 @@
 //! [`Voice`] sits on the timeslot and lives on the span's thread: it speaks what it was told to
 //! (a tone, recorded speech, keyed digits) and hands what it hears to the recorder. [`Mouth`] is
 //! the exchange's end, which says what to speak. Sounds are encoded to A-law before they are
-//! handed over, so the thread only copies octets.
+//! handed over, so the thread only copies octets, or turns them into the line's law.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
@@ -75,15 +75,18 @@ pub struct Voice {
     interrupt: Arc<AtomicBool>,
     speaking: Option<(Sound, usize)>,
     heard: Producer<u8>,
+    line_law: Law,
 }
 
 impl Voice {
-    /// A voice that is silent, with the ends of the exchange and of the recorder.
-    pub fn silent() -> (Self, Mouth, Heard) {
+    /// A voice that is silent on a line of this law, with the ends of the exchange and of the
+    /// recorder.
+    pub fn silent(line_law: Law) -> (Self, Mouth, Heard) {
         let (producer, sounds) = RingBuffer::new(SOUNDS_WAITING);
         let (heard, octets) = RingBuffer::new(HEARD_OCTETS);
         let interrupt = Arc::new(AtomicBool::new(false));
-        let voice = Self { sounds, interrupt: Arc::clone(&interrupt), speaking: None, heard };
+        let voice =
+            Self { sounds, interrupt: Arc::clone(&interrupt), speaking: None, heard, line_law };
         (voice, Mouth { sounds: producer, interrupt }, Heard { octets })
     }
 
@@ -112,11 +115,11 @@ impl Bearer for Voice {
             self.speaking = None;
         }
         for octet in to_line {
-            *octet = self.next_octet();
+            *octet = Law::A.convert(self.next_octet(), self.line_law);
         }
         for &octet in from_line {
             // A recorder that is too slow loses sound; the line does not wait for it.
-            let _ = self.heard.push(octet);
+            let _ = self.heard.push(self.line_law.convert(octet, Law::A));
         }
     }
 }
@@ -133,7 +136,7 @@ mod tests {
 
     #[test]
     fn sounds_follow_one_another_and_then_silence() {
-        let (mut voice, mut mouth, _heard) = Voice::silent();
+        let (mut voice, mut mouth, _heard) = Voice::silent(Law::A);
         mouth.speak(Sound::once(&[1_000; 3]));
         mouth.speak(Sound::once(&[-1_000; 2]));
         let (up, down, idle) = (Law::A.encode(1_000), Law::A.encode(-1_000), Law::A.idle());
@@ -142,7 +145,7 @@ mod tests {
 
     #[test]
     fn a_tone_repeats_until_it_is_broken_off() {
-        let (mut voice, mut mouth, _heard) = Voice::silent();
+        let (mut voice, mut mouth, _heard) = Voice::silent(Law::A);
         mouth.speak(Sound::repeated(&[1_000, -1_000]));
         assert_eq!(spoken(&mut voice, 5)[4], Law::A.encode(1_000));
         mouth.be_silent();
@@ -152,7 +155,7 @@ mod tests {
 
     #[test]
     fn what_is_heard_reaches_the_recorder_octet_by_octet() {
-        let (mut voice, _mouth, mut heard) = Voice::silent();
+        let (mut voice, _mouth, mut heard) = Voice::silent(Law::A);
         voice.exchange(&[1, 2, 3], &mut [0; 3]);
         let octets: Vec<u8> = std::iter::from_fn(|| heard.octets.pop().ok()).collect();
         assert_eq!(octets, [1, 2, 3]);

@@ -49,7 +49,7 @@ impl BareRelay {
                     return Err(io::ErrorKind::AddrNotAvailable.into());
                 };
                 legs.push((socket, party.into()));
-                Ok(Leg { party, relay })
+                Ok(Leg::plain(party, relay))
             };
             list.calls.push(Call { a: open(a).map_err(failed)?, b: open(b).map_err(failed)? });
         }

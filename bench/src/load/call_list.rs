@@ -7,6 +7,7 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use super::LoadError;
+use super::protection::{LegKeys, TAG_OCTETS};
 
 /// The calls of a run, as a relay's driver writes them and the flooder reads them.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -34,6 +35,16 @@ pub struct Leg {
     pub party: SocketAddrV4,
     /// The relay's port for it.
     pub relay: SocketAddrV4,
+    /// The keys of SRTP between the two, if they speak that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub srtp: Option<LegKeys>,
+}
+
+impl Leg {
+    /// A leg of plain RTP.
+    pub fn plain(party: SocketAddrV4, relay: SocketAddrV4) -> Self {
+        Self { party, relay, srtp: None }
+    }
 }
 
 impl CallList {
@@ -66,6 +77,11 @@ impl CallList {
     pub fn leg(&self, index: usize) -> Leg {
         let call = &self.calls[index / 2];
         if index.is_multiple_of(2) { call.a } else { call.b }
+    }
+
+    /// Octets that protection adds to each packet.
+    pub fn overhead_octets(&self) -> usize {
+        if self.calls.iter().any(|call| call.a.srtp.is_some()) { TAG_OCTETS } else { 0 }
     }
 
     /// How many parties there are.
@@ -157,10 +173,8 @@ mod tests {
 
     #[test]
     fn a_list_reads_back_as_written_and_parties_alternate() {
-        let leg = |party: &str, relay: &str| Leg {
-            party: party.parse().unwrap(),
-            relay: relay.parse().unwrap(),
-        };
+        let leg =
+            |party: &str, relay: &str| Leg::plain(party.parse().unwrap(), relay.parse().unwrap());
         let list = CallList {
             calls: vec![Call {
                 a: leg("10.0.0.1:20000", "10.0.1.1:30000"),

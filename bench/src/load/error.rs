@@ -1,9 +1,11 @@
 //! What can go wrong in a load test.
 
 use std::io;
+use std::net::SocketAddrV4;
 use std::path::PathBuf;
 
 use trunkline_media::MediaError;
+use trunkline_rtp::RtpError;
 
 /// Why a load test or a part of it cannot run.
 #[derive(Debug, thiserror::Error)]
@@ -60,6 +62,12 @@ pub enum LoadError {
         /// How many.
         failed: u64,
     },
+    /// A call list has keys for some parties only.
+    #[error("{0} has no keys of SRTP, and others have")]
+    Unprotected(SocketAddrV4),
+    /// The library of RTP refuses a key.
+    #[error(transparent)]
+    Rtp(#[from] RtpError),
     /// rtpengine refused a request, or said what is not an answer.
     #[error("rtpengine, {request} of call {call}: {reason}")]
     Rtpengine {

@@ -8,10 +8,11 @@ use super::error::LoadError;
 use super::latency::Times;
 use super::ledger::{Content, Ledger};
 use super::packet::{Mark, PAYLOAD_MAX_OCTETS, PAYLOAD_MIN_OCTETS, Shape};
+use super::protection::Protection;
 use super::report::{FlooderTime, Report};
 use super::schedule::Schedule;
 use super::speech::Speech;
-use super::wire::{BATCH, Wire};
+use super::wire::{Arrival, BATCH, Wire};
 
 /// How long stragglers are waited for at the end.
 const DRAIN_NS: u64 = 400_000_000;
@@ -87,7 +88,7 @@ impl Load {
         Ok(())
     }
 
-    /// Octets of each packet.
+    /// Octets of each packet, without protection.
     pub fn octets(&self) -> usize {
         if self.codecs.differ() { Speech::octets() } else { self.shape().octets() }
     }
@@ -133,6 +134,8 @@ pub fn run(list: &CallList, load: &Load, wire: &mut dyn Wire) -> Result<Report, 
     let mut run = Run {
         schedule,
         ledger: Ledger::new(content, list.clone(), schedule.packets_each, warm_up_each),
+        protection: Protection::of(list)?,
+        octets: load.octets(),
         lateness: Times::with_capacity(schedule.packets() as usize / 4),
         refused: 0,
         send_cpu_ns: 0,
@@ -177,6 +180,9 @@ pub fn run(list: &CallList, load: &Load, wire: &mut dyn Wire) -> Result<Report, 
 struct Run<'a> {
     schedule: Schedule,
     ledger: Ledger,
+    protection: Option<Protection>,
+    /// Of each packet, before it is protected.
+    octets: usize,
     lateness: Times,
     refused: u64,
     send_cpu_ns: u64,
@@ -209,8 +215,7 @@ impl Run<'_> {
             while nth < packets.end && self.schedule.slot_end_ns(nth) <= slot_ns {
                 nth = self.send_batch(nth, packets.end, slot_ns);
             }
-            let ledger = &mut self.ledger;
-            self.wire.drain(&mut |arrival| ledger.enter(arrival));
+            self.take_arrivals();
         }
         Ok(Part {
             started_ns,
@@ -229,7 +234,14 @@ impl Run<'_> {
             }
             let Some(due) = self.schedule.due(nth) else { break };
             let mark = Mark { sender: due.sender, index: due.index, sent_ns };
-            self.ledger.write(mark, self.wire.stage(due.sender as usize));
+            let room = self.wire.stage(due.sender as usize);
+            match &mut self.protection {
+                Some(protection) => {
+                    self.ledger.write(mark, &mut room[..self.octets]);
+                    protection.seal(due.sender as usize, room);
+                }
+                None => self.ledger.write(mark, room),
+            }
             nth += 1;
         }
         let before = clock::thread_cpu_ns();
@@ -242,13 +254,23 @@ impl Run<'_> {
         let end = clock::monotonic_ns() + DRAIN_NS;
         while clock::monotonic_ns() < end && self.ledger.arrived() < self.schedule.packets() {
             clock::sleep_until(clock::monotonic_ns() + 10_000_000);
-            let ledger = &mut self.ledger;
-            self.wire.drain(&mut |arrival| ledger.enter(arrival));
+            self.take_arrivals();
         }
         // A doubled packet would come right behind the last.
         clock::sleep_until(clock::monotonic_ns() + 20_000_000);
-        let ledger = &mut self.ledger;
-        self.wire.drain(&mut |arrival| ledger.enter(arrival));
+        self.take_arrivals();
+    }
+
+    /// Enters what has arrived.
+    fn take_arrivals(&mut self) {
+        let (ledger, protection) = (&mut self.ledger, &mut self.protection);
+        self.wire.drain(&mut |arrival| match protection {
+            Some(protection) if arrival.checksum_right => match protection.open(arrival) {
+                Ok(packet) => ledger.enter(&Arrival { packet, ..*arrival }),
+                Err(fault) => ledger.enter_fault(fault),
+            },
+            _ => ledger.enter(arrival),
+        });
     }
 }
 

@@ -136,12 +136,16 @@ impl Ledger {
             Content::Marked(_) => self.enter_marked(arrival),
             Content::Speech(_) => self.enter_speech(arrival),
         };
-        match outcome {
-            Ok(()) => {}
-            Err(Fault::Rtcp) => self.counts.rtcp += 1,
-            Err(Fault::Header | Fault::PayloadType | Fault::Payload) => {
-                self.counts.wrong_payload += 1;
-            }
+        if let Err(fault) = outcome {
+            self.enter_fault(fault);
+        }
+    }
+
+    /// Enters what arrived and is none of the packets that were sent.
+    pub fn enter_fault(&mut self, fault: Fault) {
+        match fault {
+            Fault::Rtcp => self.counts.rtcp += 1,
+            Fault::Header | Fault::PayloadType | Fault::Payload => self.counts.wrong_payload += 1,
         }
     }
 
@@ -253,10 +257,8 @@ mod tests {
     const SHAPE: Shape = Shape { payload_type: 8, payload_octets: 160, timestamp_step: 160 };
 
     fn list() -> CallList {
-        let leg = |n: u16| Leg {
-            party: std::net::SocketAddrV4::new([10, 0, 0, 1].into(), n),
-            relay: std::net::SocketAddrV4::new([10, 0, 0, 2].into(), n),
-        };
+        let at = |last, port| std::net::SocketAddrV4::new([10, 0, 0, last].into(), port);
+        let leg = |port: u16| Leg::plain(at(1, port), at(2, port));
         CallList { calls: vec![Call { a: leg(1), b: leg(2) }] }
     }
 

@@ -7,14 +7,15 @@ use std::time::{Duration, Instant};
 use trunkline_dsp::g711::Law;
 use trunkline_media::packet_io::Backend;
 use trunkline_media::{
-    Media, MediaConfig, MediaError, OpenedEnd, OpenedPair, Payload, PayloadFormat, Remote,
-    RtpLegSpec, Sending, WorkerCounters,
+    Media, MediaConfig, MediaError, OpenedEnd, OpenedPair, Payload, PayloadFormat, Protection,
+    Remote, RtpLegSpec, Sending, WorkerCounters,
 };
 use trunkline_rtp::codec::Codec;
 
 use super::call_list::{Call, CallList, Leg};
 use super::codecs::{Codecs, VoiceCodec};
 use super::error::LoadError;
+use super::protection::LegKeys;
 
 /// The ports of the legs.
 const PORTS: RangeInclusive<u16> = 10_000..=65_535;
@@ -36,6 +37,8 @@ pub struct Settings {
     pub address: Ipv4Addr,
     /// What the parties speak.
     pub codecs: Codecs,
+    /// Whether they speak SRTP.
+    pub srtp: bool,
     /// Its workers; they stay on the cores from 0 on.
     pub workers: usize,
     /// How often they serve their legs.
@@ -75,7 +78,7 @@ impl MediaRelay {
             cores: (0..workers).collect(),
             backend: Some(settings.backend),
             device: settings.device.clone(),
-            kernel_relay: settings.in_kernel,
+            kernel_relay: Some(settings.in_kernel),
             rtp_ports: PORTS,
             tick: settings.tick,
             realtime_priority: settings.realtime_priority,
@@ -87,9 +90,11 @@ impl MediaRelay {
         // Nobody listens to the legs.
         drop(media.events());
         let mut list = CallList::default();
-        for &(a, b) in parties {
-            let pair = open(&media, settings, a, b)?;
-            list.calls.push(Call { a: leg(a, pair.a)?, b: leg(b, pair.b)? });
+        for (call, &parties) in parties.iter().enumerate() {
+            let keys = [2 * call, 2 * call + 1].map(|n| settings.srtp.then(|| LegKeys::of(n)));
+            let pair = open(&media, settings, parties, keys)?;
+            let a = leg(parties.0, pair.a, keys[0])?;
+            list.calls.push(Call { a, b: leg(parties.1, pair.b, keys[1])? });
         }
         let relay = Self { media, list };
         relay.wait_until_open()?;
@@ -130,13 +135,19 @@ impl MediaRelay {
 fn open(
     media: &Media,
     settings: &Settings,
-    a: SocketAddrV4,
-    b: SocketAddrV4,
+    (a, b): (SocketAddrV4, SocketAddrV4),
+    keys: [Option<LegKeys>; 2],
 ) -> Result<OpenedPair, LoadError> {
-    let spec = |party: SocketAddrV4, codec: VoiceCodec| {
+    let [protection_a, protection_b] = keys.map(|keys| match keys {
+        Some(keys) => keys.at_relay().map(Protection::Srtp),
+        None => Ok(Protection::Plain),
+    });
+    let (protection_a, protection_b) = (protection_a?, protection_b?);
+    let spec = |party: SocketAddrV4, codec: VoiceCodec, protection: &Protection| {
         let payload_type = codec.payload_type();
         let codec = codec_of(codec);
         RtpLegSpec {
+            protection: protection.clone(),
             sending: Sending { codec, payload_type, telephone_event: None, ptime_ms: 20 },
             receiving: vec![PayloadFormat { payload_type, payload: Payload::Audio(codec) }],
             ..RtpLegSpec::g711(
@@ -149,7 +160,7 @@ fn open(
     let Codecs { a: codec_a, b: codec_b } = settings.codecs;
     let deadline = Instant::now() + OPENING;
     loop {
-        match media.open_pair(spec(a, codec_a), spec(b, codec_b)) {
+        match media.open_pair(spec(a, codec_a, &protection_a), spec(b, codec_b, &protection_b)) {
             Err(MediaError::Busy { .. }) if Instant::now() < deadline => {
                 std::thread::sleep(Duration::from_millis(1));
             }
@@ -167,9 +178,9 @@ fn codec_of(codec: VoiceCodec) -> Codec {
     }
 }
 
-fn leg(party: SocketAddrV4, end: OpenedEnd) -> Result<Leg, LoadError> {
+fn leg(party: SocketAddrV4, end: OpenedEnd, srtp: Option<LegKeys>) -> Result<Leg, LoadError> {
     match end.local {
-        SocketAddr::V4(relay) => Ok(Leg { party, relay }),
+        SocketAddr::V4(relay) => Ok(Leg { party, relay, srtp }),
         SocketAddr::V6(_) => Err(LoadError::system(
             format!("the address of leg {}", end.leg),
             std::io::ErrorKind::AddrNotAvailable.into(),
@@ -217,6 +228,7 @@ mod tests {
             in_kernel: false,
             address: Ipv4Addr::LOCALHOST,
             codecs: Codecs::ALIKE,
+            srtp: false,
             workers: 1,
             tick: Duration::from_millis(5),
             realtime_priority: None,

@@ -5,11 +5,14 @@ use std::io;
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, UdpSocket};
 use std::time::{Duration, Instant};
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD as BASE64;
 use serde::{Deserialize, Serialize};
 
 use super::call_list::{Call, CallList, Leg};
 use super::codecs::{Codecs, VoiceCodec};
 use super::error::LoadError;
+use super::protection::{KEY_OCTETS, LegKeys, SUITE};
 
 /// How long one answer is waited for.
 const ANSWER: Duration = Duration::from_secs(2);
@@ -22,6 +25,8 @@ struct Request<'a> {
     command: &'static str,
     #[serde(rename = "ICE", skip_serializing_if = "Option::is_none")]
     ice: Option<&'static str>,
+    #[serde(rename = "transport-protocol", skip_serializing_if = "Option::is_none")]
+    transport_protocol: Option<&'static str>,
     #[serde(rename = "call-id", skip_serializing_if = "Option::is_none")]
     call_id: Option<&'a str>,
     #[serde(rename = "from-tag", skip_serializing_if = "Option::is_none")]
@@ -46,6 +51,7 @@ struct Manipulation {
 const PING: Request<'_> = Request {
     command: "ping",
     ice: None,
+    transport_protocol: None,
     call_id: None,
     from_tag: None,
     to_tag: None,
@@ -93,7 +99,7 @@ impl Rtpengine {
         }
     }
 
-    /// Sets up a call between each two parties.
+    /// Sets up a call between each two parties, if wanted with SRTP on both legs.
     ///
     /// # Errors
     /// The first request that is refused.
@@ -101,35 +107,45 @@ impl Rtpengine {
         &mut self,
         parties: &[(SocketAddrV4, SocketAddrV4)],
         codecs: Codecs,
+        srtp: bool,
     ) -> Result<CallList, LoadError> {
         let mut list = CallList::default();
         for (index, &(a, b)) in parties.iter().enumerate() {
             // What is offered to B names the port that B sends to, and the other way round.
-            let for_b = self.request("offer", index, a, codecs)?;
-            let for_a = self.request("answer", index, b, codecs)?;
-            list.calls.push(Call {
-                a: Leg { party: a, relay: for_a },
-                b: Leg { party: b, relay: for_b },
-            });
+            let keys = [2 * index, 2 * index + 1].map(|party| LegKeys::of(party).to_relay);
+            let keys = keys.map(|key| srtp.then_some(Line { tag: 1, key }));
+            let for_b = self.request("offer", index, codecs, (a, keys[0]))?;
+            // An answer takes a line of the offer by its tag (RFC 4568 §5.1.2).
+            let answer =
+                keys[1].zip(for_b.srtp).map(|(own, theirs)| Line { tag: theirs.tag, ..own });
+            let for_a = self.request("answer", index, codecs, (b, answer))?;
+            let leg = |party, own: Option<Line>, theirs: Media| {
+                let keys = own.zip(theirs.srtp);
+                let srtp =
+                    keys.map(|(own, theirs)| LegKeys { to_relay: own.key, from_relay: theirs.key });
+                Leg { party, relay: theirs.address, srtp }
+            };
+            list.calls.push(Call { a: leg(a, keys[0], for_a), b: leg(b, answer, for_b) });
         }
         Ok(list)
     }
 
-    /// Offers or answers the SDP of a party; gives the port that rtpengine put in its place.
+    /// Offers or answers the SDP of a party; gives what rtpengine put in its place.
     fn request(
         &mut self,
         command: &'static str,
         index: usize,
-        party: SocketAddrV4,
         codecs: Codecs,
-    ) -> Result<SocketAddrV4, LoadError> {
+        (party, line): (SocketAddrV4, Option<Line>),
+    ) -> Result<Media, LoadError> {
         let is_offer = command == "offer";
         let codec = if is_offer { codecs.a } else { codecs.b };
-        let (call_id, sdp) = (format!("load-{index}"), describe(party, codec));
+        let (call_id, sdp) = (format!("load-{index}"), describe(party, codec, line));
         let other = codecs.b.rtpmap().split_once('/').map_or("", |(name, _)| name);
         let request = Request {
             command,
             ice: Some("remove"),
+            transport_protocol: line.map(|_| "RTP/SAVP"),
             call_id: Some(&call_id),
             from_tag: Some("a"),
             to_tag: (!is_offer).then_some("b"),
@@ -143,9 +159,13 @@ impl Rtpengine {
         if answer.result != "ok" {
             return Err(refused(command, index, answer.error_reason.unwrap_or(answer.result)));
         }
-        answer.sdp.as_deref().and_then(media_address).ok_or_else(|| {
+        let media = answer.sdp.as_deref().and_then(media).ok_or_else(|| {
             refused(command, index, "its session description names no address".to_owned())
-        })
+        })?;
+        if line.is_some() && media.srtp.is_none() {
+            return Err(refused(command, index, format!("no key for {}", SUITE.name())));
+        }
+        Ok(media)
     }
 
     /// Sends a request and waits for the answer with its cookie.
@@ -177,23 +197,52 @@ fn refused(request: &'static str, call: usize, reason: String) -> LoadError {
     LoadError::Rtpengine { request, call, reason }
 }
 
+/// A line of `a=crypto` in the suite of the load.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Line {
+    tag: u32,
+    key: [u8; KEY_OCTETS],
+}
+
+/// What a description says of its audio stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Media {
+    address: SocketAddrV4,
+    srtp: Option<Line>,
+}
+
 /// The SDP of a party that speaks one codec at 20 ms.
-fn describe(party: SocketAddrV4, codec: VoiceCodec) -> String {
+fn describe(party: SocketAddrV4, codec: VoiceCodec, srtp: Option<Line>) -> String {
     let (address, port) = (party.ip(), party.port());
     let (number, map) = (codec.payload_type(), codec.rtpmap());
+    let profile = if srtp.is_some() { "RTP/SAVP" } else { "RTP/AVP" };
+    let crypto = srtp.map(|Line { tag, key }| {
+        format!("a=crypto:{tag} {} inline:{}\r\n", SUITE.name(), BASE64.encode(key))
+    });
     format!(
         "v=0\r\no=- 1 1 IN IP4 {address}\r\ns=-\r\nc=IN IP4 {address}\r\nt=0 0\r\n\
-         m=audio {port} RTP/AVP {number}\r\na=rtpmap:{number} {map}\r\na=ptime:20\r\n\
-         a=sendrecv\r\n"
+         m=audio {port} {profile} {number}\r\na=rtpmap:{number} {map}\r\na=ptime:20\r\n\
+         {}a=sendrecv\r\n",
+        crypto.unwrap_or_default()
     )
 }
 
-/// Where the first audio stream of an SDP goes; none if it does not say.
-fn media_address(sdp: &str) -> Option<SocketAddrV4> {
+/// Where the first audio stream of an SDP goes, and under which key; none if it does not say where.
+fn media(sdp: &str) -> Option<Media> {
     let after = |prefix: &str| sdp.lines().find_map(|line| line.trim().strip_prefix(prefix));
     let port = after("m=audio ")?.split(' ').next()?.parse().ok()?;
     let address = after("c=IN IP4 ")?.split('/').next()?.trim().parse().ok()?;
-    (port != 0).then_some(SocketAddrV4::new(address, port))
+    let srtp = sdp.lines().find_map(|line| crypto(line.trim().strip_prefix("a=crypto:")?));
+    (port != 0).then_some(Media { address: SocketAddrV4::new(address, port), srtp })
+}
+
+/// A line of `a=crypto`, if it is of the suite of the load.
+fn crypto(value: &str) -> Option<Line> {
+    let mut words = value.split_whitespace();
+    let tag = words.next()?.parse().ok()?;
+    let key = words.next().filter(|suite| *suite == SUITE.name()).and_then(|_| words.next())?;
+    let key = key.strip_prefix("inline:")?.split('|').next()?;
+    Some(Line { tag, key: BASE64.decode(key).ok()?.try_into().ok()? })
 }
 
 #[cfg(test)]
@@ -201,16 +250,26 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_description_names_the_party_it_is_of() {
-        let party = "10.98.1.1:20000".parse().unwrap();
-        assert_eq!(media_address(&describe(party, VoiceCodec::Pcma)), Some(party));
+    fn a_description_names_the_party_it_is_of_and_its_key() {
+        let address = "10.98.1.1:20000".parse().unwrap();
+        for srtp in [None, Some(Line { tag: 7, key: LegKeys::of(3).to_relay })] {
+            let sdp = describe(address, VoiceCodec::Pcma, srtp);
+            assert_eq!(media(&sdp), Some(Media { address, srtp }), "{sdp}");
+        }
+    }
+
+    #[test]
+    fn keys_of_other_suites_are_passed_over() {
+        let other = "c=IN IP4 10.0.0.1\r\nm=audio 30000 RTP/SAVP 8\r\n\
+                     a=crypto:1 AES_CM_128_HMAC_SHA1_32 inline:AAAA\r\na=crypto:x\r\n";
+        assert_eq!(media(other).unwrap().srtp, None);
     }
 
     #[test]
     fn a_description_without_port_or_address_names_nobody() {
-        assert_eq!(media_address("v=0\r\nc=IN IP4 10.0.0.1\r\n"), None);
-        assert_eq!(media_address("c=IN IP4 10.0.0.1\r\nm=audio 0 RTP/AVP 8\r\n"), None);
-        assert_eq!(media_address("m=audio 30000 RTP/AVP 8\r\n"), None);
+        assert_eq!(media("v=0\r\nc=IN IP4 10.0.0.1\r\n"), None);
+        assert_eq!(media("c=IN IP4 10.0.0.1\r\nm=audio 0 RTP/AVP 8\r\n"), None);
+        assert_eq!(media("m=audio 30000 RTP/AVP 8\r\n"), None);
     }
 
     #[test]
@@ -253,10 +312,10 @@ mod tests {
         let control = answerer(vec![pong(), ok(), ok()]);
         let parties = ["10.98.1.1:20000".parse().unwrap(), "10.98.2.1:20000".parse().unwrap()];
         let mut client = Rtpengine::connect(control).unwrap();
-        let list = client.open(&[(parties[0], parties[1])], Codecs::ALIKE).unwrap();
+        let list = client.open(&[(parties[0], parties[1])], Codecs::ALIKE, false).unwrap();
         let relay = "10.99.0.2:30000".parse().unwrap();
-        assert_eq!(list.calls[0].a, Leg { party: parties[0], relay });
-        assert_eq!(list.calls[0].b, Leg { party: parties[1], relay });
+        assert_eq!(list.calls[0].a, Leg::plain(parties[0], relay));
+        assert_eq!(list.calls[0].b, Leg::plain(parties[1], relay));
     }
 
     /// The error of a call to which rtpengine answers this.
@@ -264,7 +323,7 @@ mod tests {
         let control = answerer(vec![pong(), answer.to_owned()]);
         let party = "10.98.1.1:20000".parse().unwrap();
         let mut client = Rtpengine::connect(control).unwrap();
-        client.open(&[(party, party)], Codecs::ALIKE).unwrap_err().to_string()
+        client.open(&[(party, party)], Codecs::ALIKE, false).unwrap_err().to_string()
     }
 
     #[test]

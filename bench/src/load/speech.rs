@@ -152,10 +152,8 @@ mod tests {
     use super::*;
 
     fn list() -> CallList {
-        let leg = |n: u16| Leg {
-            party: SocketAddrV4::new([10, 0, 0, 1].into(), n),
-            relay: SocketAddrV4::new([10, 0, 0, 2].into(), n),
-        };
+        let at = |last, port| SocketAddrV4::new([10, 0, 0, last].into(), port);
+        let leg = |port: u16| Leg::plain(at(1, port), at(2, port));
         CallList { calls: vec![Call { a: leg(1), b: leg(2) }] }
     }
 

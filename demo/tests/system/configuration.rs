@@ -99,7 +99,7 @@ fn what_does_not_fit_together_is_told_with_line_key_and_remedy() {
         ("gateway-a.yaml", "spans: [e1-a]", "spans: [e1-z]", "trunk_groups.0.spans.0"),
         ("gateway-a.yaml", "prefix: \"03\"", "prefix: \"Tokyo\"", "routes.0.prefix"),
         ("gateway-a.yaml", "[network-a]", "[network-x]", "routes.0.trunk_groups.0"),
-        ("gateway-a.yaml", "trunk_groups: [network-a]", "peers: [\"peer\"]", "routes.0.peers.0"),
+        ("gateway-a.yaml", "trunk_groups: [network-a]", "peers: [\"tel:03\"]", "routes.0.peers.0"),
         ("exchange.yaml", "network: A", "network: Z", "telephones.0.network"),
         ("exchange.yaml", "\"03-3333-1234\"", "\"110\"", "telephones.0.number"),
     ] {

@@ -4,6 +4,7 @@
 //! themselves ([`common::system_alone`]), of the others as many run as there are cores.
 
 mod baresip;
+mod below;
 mod browser;
 mod common;
 mod configuration;

@@ -221,3 +221,40 @@ fn a_wrong_table_is_refused_and_a_right_one_taken_while_queries_go_on() {
     assert!(ask(osaka).contains(&format!("@{}:5060", layout.gateway_b())));
     network.end().unwrap_or_else(|error| panic!("{error}"));
 }
+
+#[test]
+fn a_gateway_that_registers_is_named_while_it_is_alive_and_no_longer_when_it_leaves() {
+    if !has("dig") {
+        return;
+    }
+    let (mut network, _folder) = system(114, |layout| {
+        layout.speech_s = 1;
+        layout.gateway_a_registers = true;
+    });
+    let layout = network.layout.clone();
+    let server = layout.directory();
+    let (address, port) = server.split_once(':').expect("address and port");
+    let ask = || {
+        let name = "8.7.6.5.4.3.2.1.6.1.8.e164.arpa";
+        let output = Command::new("dig")
+            .args([&format!("@{address}"), "-p", port, "NAPTR", name, "+tries=1"])
+            .output()
+            .expect("dig runs");
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    };
+    let at_a = format!("@{}:5060", layout.gateway_a());
+    let answers = |what: &str, wanted: &str| {
+        wait_for(what, Duration::from_secs(3), || ask().contains(wanted).then_some(()));
+    };
+    answers("the gateway is named", &at_a);
+    network.program("gateway-a").expect("the gateway").signal(libc::SIGSTOP);
+    answers("a frozen gateway is not named", "+816: gateway-a dead");
+    network.program("gateway-a").expect("the gateway").signal(libc::SIGCONT);
+    answers("it comes back by itself", &at_a);
+    network.program("gateway-a").expect("the gateway").signal(libc::SIGTERM);
+    answers("it has left", "NXDOMAIN");
+    let program = network.program("gateway-a").expect("the gateway");
+    let ended = program.wait(Duration::from_secs(5)).expect("a child").expect("it ends");
+    assert!(ended.success(), "{ended}: {}", program.last_lines());
+    network.end().unwrap_or_else(|error| panic!("{error}"));
+}

@@ -42,10 +42,12 @@ fn a_mu_law_phone_talks_through_two_gateways_to_a_telephone() {
     }
     let (network, _folder) = system(35, |layout| {
         layout.speech_s = 4;
-        layout.more_routes_of_gateway_a = route("0469", &[format!("sip:{}", layout.gateway_b())]);
         // Gateway B refuses SRTP: it is called again without.
-        layout.more_of_gateway_a =
-            format!("srtp: {{ peers: [{{ host: {}, policy: prefer }}] }}\n", layout.gateway_b());
+        layout.more_routes_of_gateway_a = format!(
+            "  - {{ prefix: \"0469\", peers: [{{ uri: \"{}:5060\", srtp: prefer, \
+             codecs: [pcma] }}] }}\n",
+            layout.gateway_b()
+        );
     });
     let layout = &network.layout;
     let speech = speech_with_silence(layout);
@@ -76,7 +78,7 @@ fn a_mu_law_phone_talks_through_two_gateways_to_a_telephone() {
 }
 
 #[test]
-fn the_next_peer_is_called_where_one_is_out_of_order_and_holding_is_answered() {
+fn the_next_peer_is_called_where_one_is_out_of_order_and_is_told_of_a_hold() {
     if !has("sipp") {
         return;
     }
@@ -91,7 +93,16 @@ fn the_next_peer_is_called_where_one_is_out_of_order_and_holding_is_answered() {
         .expect_request("ACK");
     let mut first = Sipp::at(layout, 4).answer(layout, "first", &broken);
     let echo = Sipp { options: vec!["-rtp_echo".to_owned()], ..Sipp::at(layout, 5) };
-    let mut second = echo.answer(layout, "second", &sipp::answering());
+    let told = Scenario::default()
+        .expect_request("INVITE")
+        .respond(180, "Ringing", false)
+        .respond(200, "OK", true)
+        .expect_request("ACK")
+        .expect_offer(1, "sendonly", "recvonly")
+        .expect_offer(2, "sendrecv", "sendrecv")
+        .expect_request("BYE")
+        .respond_within();
+    let mut second = echo.answer(layout, "second", &told);
     let speech = sipp::a_law_file(&layout.file("caller.wav"));
     let scenario = Scenario::default()
         .invite("[rtpstream_audio_port]")
@@ -108,6 +119,11 @@ fn the_next_peer_is_called_where_one_is_out_of_order_and_holding_is_answered() {
         .expect(200);
     let gateway = layout.gateway_a();
     let mut caller = Sipp::at(layout, 3).call(layout, "caller", gateway, "05033331234", &scenario);
+    let line = "trunkline_calls_up{between=\"packet_to_packet\"} 1";
+    wait_for("the call is up", Duration::from_secs(10), || {
+        let page = get(&format!("http://{gateway}:9100/metrics")).expect("metrics");
+        page.as_str()?.lines().any(|there| there == line).then_some(())
+    });
     assert!(caller.succeeds(CALL_MAX), "{}", sipp::complaints(layout, "caller"));
     assert!(first.succeeds(CALL_MAX), "{}", sipp::complaints(layout, "first"));
     assert!(second.succeeds(CALL_MAX), "{}", sipp::complaints(layout, "second"));
@@ -117,6 +133,7 @@ fn the_next_peer_is_called_where_one_is_out_of_order_and_holding_is_answered() {
         records(&network, 'a').into_iter().next()
     });
     assert_eq!(record["cause"], 16, "{record}");
+    assert_eq!(record["between"], "packet_to_packet", "{record}");
     let (kinds, media) = legs(&record);
     assert_eq!(kinds, ["packet", "packet", "packet"], "the caller, and two that were called");
     assert_eq!(record["legs"][1]["sip_status"], 503, "{record}");
@@ -169,4 +186,74 @@ fn a_peers_own_words_reach_the_caller_and_a_call_in_circles_ends() {
     let causes: Vec<&Value> = records.iter().map(|record| &record["cause"]).collect();
     assert_eq!(causes, [22, 25], "{records:?}");
     assert_eq!(status(gateway)["media"]["legs"], 0);
+}
+
+#[test]
+fn the_directory_leads_to_another_gateway_and_a_caller_who_gives_up_leaves_nothing() {
+    if !has("sipp") {
+        return;
+    }
+    let (network, _folder) = system(38, |layout| {
+        layout.speech_s = 1;
+        layout.more_routes_of_gateway_a = "  - { prefix: \"0469\", directory: true }\n".to_owned();
+    });
+    let layout = &network.layout;
+    let gateway = layout.gateway_a();
+    let scenario = sipp::given_up(200);
+    let mut caller = Sipp::at(layout, 3).call(layout, "caller", gateway, "0469595678", &scenario);
+    assert!(caller.succeeds(CALL_MAX), "{}", sipp::complaints(layout, "caller"));
+    assert_eq!(ended_call(&network, 1)["cause"], 16, "its telephone rings no more");
+    wait_idle(gateway);
+    wait_idle(layout.gateway_b());
+    let record = wait_for("the record", Duration::from_secs(5), || records(&network, 'a').pop());
+    assert_eq!((&record["cause"], &record["answered_at"]), (&json!(16), &json!(null)), "{record}");
+    let peer = record["legs"][1]["peer"].as_str().expect("the peer that was called");
+    assert!(peer.contains(&layout.gateway_b().to_string()), "{record}");
+    let status = status(gateway);
+    assert_eq!(status["inquiries"]["gateways"], 1, "{status}");
+}
+
+#[test]
+fn a_hold_by_the_called_side_reaches_a_caller_with_another_codec() {
+    if !has("sipp") {
+        return;
+    }
+    let (network, _folder) = system(39, |layout| {
+        layout.speech_s = 1;
+        // The caller speaks A-law only, the peer is to be spoken to in mu-law or not at all.
+        layout.more_routes_of_gateway_a = format!(
+            "  - {{ prefix: \"050\", peers: [{{ uri: \"{}\", codecs: [pcmu] }}] }}\n",
+            uri(layout, 4)
+        );
+    });
+    let layout = &network.layout;
+    let gateway = layout.gateway_a();
+    let called = Scenario::default()
+        .expect_call()
+        .respond(200, "OK", true)
+        .expect_request("ACK")
+        .pause(300)
+        .offer_to_caller(2, "inactive", "inactive")
+        .expect_request("BYE")
+        .respond_within()
+        .in_mu_law();
+    let mut peer = Sipp::at(layout, 4).answer(layout, "called", &called);
+    let speech = sipp::a_law_file(&layout.file("caller.wav"));
+    let scenario = Scenario::default()
+        .invite("[rtpstream_audio_port]")
+        .maybe(&[100, 183, 180])
+        .answered()
+        .ack()
+        .play(&speech)
+        .expect_offer(1, "inactive", "inactive")
+        .pause(200)
+        .bye()
+        .expect(200);
+    let mut caller = Sipp::at(layout, 3).call(layout, "caller", gateway, "05033331234", &scenario);
+    assert!(caller.succeeds(CALL_MAX), "{}", sipp::complaints(layout, "caller"));
+    assert!(peer.succeeds(CALL_MAX), "{}", sipp::complaints(layout, "called"));
+    wait_idle(gateway);
+    let record = wait_for("the record", Duration::from_secs(5), || records(&network, 'a').pop());
+    let (_, media) = legs(&record);
+    assert!(media[1]["packets_sent"].as_u64() > Some(5), "transcoded to the peer: {record}");
 }

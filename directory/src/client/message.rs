@@ -2,10 +2,12 @@
 
 use domain::base::iana::Rcode;
 use domain::base::message_builder::MessageBuilder;
+use domain::base::opt::ExtendedError;
 use domain::base::{Message, Name, Rtype, ToName};
 use domain::rdata::Naptr;
 
 use super::rule::{RULES_MAX, Rule};
+use crate::enum_server::NO_GATEWAY_INFO_CODE;
 use crate::table::Digits;
 
 /// A query for the NAPTRs of a number.
@@ -28,6 +30,8 @@ pub enum Reading {
     },
     /// NXDOMAIN or NODATA.
     Unknown,
+    /// The number is known, but none of its gateways takes calls now.
+    NoGateway,
     /// Another RCODE.
     Refused(u8),
     /// There is more over TCP.
@@ -118,12 +122,22 @@ impl Query {
                 regexp: data.regexp().as_slice().to_vec(),
             });
         }
-        Some(if rules.is_empty() {
+        Some(if rules.is_empty() && says_no_gateway(message) {
+            Reading::NoGateway
+        } else if rules.is_empty() {
             Reading::Unknown
         } else {
             Reading::Rules { rules, ttl_s: shortest_ttl_s }
         })
     }
+}
+
+/// Whether the answer has the extended error by which our directory tells this from an unknown number.
+fn says_no_gateway(message: &Message<[u8]>) -> bool {
+    message.opt().is_some_and(|opt| {
+        let mut errors = opt.opt().iter::<ExtendedError<_>>().filter_map(Result::ok);
+        errors.any(|error| error.code().to_int() == NO_GATEWAY_INFO_CODE)
+    })
 }
 
 #[cfg(test)]
@@ -134,46 +148,32 @@ mod tests {
     use trunkline_number::CountryProfile;
 
     use super::*;
-    use crate::Snapshot;
-    use crate::enum_server::{Transport, Zone, answer};
-    use crate::table::{Choice, Gateway, Route, SnapshotBuilder};
+    use crate::Edition;
+    use crate::enum_server::{Asked, Transport, answer};
+    use crate::gateways::{Standing, State};
+    use crate::samples;
 
     fn apex() -> Name<Vec<u8>> {
         "e164.arpa".parse().unwrap()
     }
 
-    fn zone() -> Zone {
-        Zone {
-            apexes: vec![apex()],
-            ttl_s: 60,
-            negative_ttl_s: 5,
-            server_name: "localhost".parse().unwrap(),
-            contact: "localhost".parse().unwrap(),
-            serial: 1,
-        }
-    }
-
     /// +81 3 at `gateways` gateways.
-    fn table(gateways: u16) -> Snapshot {
-        let mut builder = SnapshotBuilder::default();
-        let choices = (0..gateways)
-            .map(|index| Choice {
-                gateway: builder.add_gateway(Gateway {
-                    name: index.to_string(),
-                    authority: format!("gateway-number-{index}.example.net:5060"),
-                    parameters: "",
-                }),
-                order: index,
-                preference: 1,
-            })
-            .collect();
-        assert!(builder.add_prefix(Digits::read("813").unwrap(), Route::new(choices)));
-        builder.build()
+    fn asked(query: &Query, gateways: u16, transport: Transport) -> Vec<u8> {
+        let mut table = "gateways:\n".to_owned();
+        let mut choices = String::new();
+        for index in 0..gateways {
+            table += &format!("  g{index}: {{ sip: gateway-number-{index}.example.net:5060 }}\n");
+            choices += &format!("{{ name: g{index}, order: {index} }}, ");
+        }
+        table += &format!("prefixes:\n- prefix: '03'\n  gateways: [{choices}]\n");
+        answered(&samples::edition(&table, &[], samples::zone()), query, transport)
     }
 
-    fn asked(query: &Query, gateways: u16, transport: Transport) -> Vec<u8> {
+    fn answered(edition: &Edition, query: &Query, transport: Transport) -> Vec<u8> {
+        let source = [127, 0, 0, 1].into();
+        let asked = Asked { query: query.octets(), source, transport, unix_s: 0, draw: 0 };
         let mut out = Vec::new();
-        answer(query.octets(), &zone(), &table(gateways), transport, &mut out);
+        answer(&asked, edition, &mut out);
         out
     }
 
@@ -237,6 +237,18 @@ mod tests {
     }
 
     #[test]
+    fn number_whose_gateways_are_out_is_told_from_an_unknown_one() {
+        let table = "gateways: { a: { sip: 127.0.0.10 } }\n\
+                     prefixes:\n- prefix: '03'\n  gateways: [{ name: a }]\n";
+        let dead = State { standing: Standing::Dead, ..State::default() };
+        let edition = samples::edition(table, &[dead], samples::zone());
+        let known = query("81333331234");
+        assert_eq!(known.read(&answered(&edition, &known, Transport::Udp)), Reading::NoGateway);
+        let unknown = query("81469595678");
+        assert_eq!(unknown.read(&answered(&edition, &unknown, Transport::Udp)), Reading::Unknown);
+    }
+
+    #[test]
     fn countries_table_file_and_resolver_agree() {
         // The file's area code and the resolver's number meet in the same digits.
         let folder = tempfile::tempdir().unwrap();
@@ -247,11 +259,10 @@ mod tests {
             "gateways: { b: { sip: 127.0.0.20:5060 } }\nprefixes:\n- prefix: '0469'\n  gateways: [{ name: b }]\n",
         )
         .unwrap();
-        let (configuration, edition) = crate::Edition::read(Path::new(&path)).unwrap();
-        assert_eq!(configuration.country, CountryProfile::japan());
+        let edition = crate::read_edition(Path::new(&path)).unwrap();
+        assert_eq!(*edition.country, CountryProfile::japan());
         let query = query("81469595678");
-        let mut out = Vec::new();
-        answer(query.octets(), &edition.zone, &edition.table, Transport::Udp, &mut out);
+        let out = answered(&edition, &query, Transport::Udp);
         let Reading::Rules { rules, .. } = query.read(&out) else { panic!("no rules") };
         assert_eq!(rules[0].regexp, b"!^.*$!sip:+81469595678@127.0.0.20:5060!");
     }

@@ -8,30 +8,48 @@
 //!   - prefix: "03"          # or "+813"
 //!     gateways: [{ name: a }]
 //!   - prefix: "0469"
-//!     gateways: [{ name: b, order: 10 }, { name: a, order: 20 }]
+//!     gateways:
+//!       - { name: b, order: 10, hours: "mo-fr 08:00-18:00", capacity: 20 }
+//!       - { name: a, order: 20, weight: 3 }
+//!   - prefix: "+81-3-3333-1234"
+//!     gateways: [{ name: a }]
+//!     rn: "+81-3-9999-0000" # ported to the network of this routing number
 //! ```
 
 use std::collections::{HashMap, HashSet};
 use std::fmt;
-use std::net::Ipv6Addr;
 use std::path::Path;
 
 use serde::de::{self, DeserializeSeed, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
-use trunkline_number::{CountryProfile, E164};
+use trunkline_number::CountryProfile;
 use trunkline_program::{ConfigurationError, Source};
 
-use crate::table::{Choice, Digits, Gateway, Route, Snapshot, SnapshotBuilder};
+use crate::gateways::{AUTHORITY_FORMS, Gateway, Transport, check_authority, check_name};
+use crate::table::{CHOICES_MAX, Choice, Portability, Route, Snapshot, SnapshotBuilder};
+use crate::written::{WrittenChoice, clashes, prefix_digits};
+
+/// A table with its gateways. The routes name gateways by their places here.
+#[derive(Debug, Default)]
+pub struct Provisioned {
+    /// The gateways.
+    pub gateways: Vec<Gateway>,
+    /// The prefixes.
+    pub prefixes: Snapshot,
+}
 
 /// Reads a table and checks every entry.
-pub(super) fn read(path: &Path, country: &CountryProfile) -> Result<Snapshot, ConfigurationError> {
+pub(super) fn read(
+    path: &Path,
+    country: &CountryProfile,
+) -> Result<Provisioned, ConfigurationError> {
     let (file, source) = Source::read::<TableFile>(path)?;
     build(file, &source, country)
 }
 
 /// Checks a text as if it were a table of Japan.
 #[cfg(any(test, fuzzing))]
-pub(crate) fn parse(text: &str) -> Result<Snapshot, ConfigurationError> {
+pub(crate) fn parse(text: &str) -> Result<Provisioned, ConfigurationError> {
     let (file, source) = Source::parse(Path::new("table.yaml"), text.to_owned())?;
     build(file, &source, &CountryProfile::japan())
 }
@@ -52,56 +70,36 @@ struct GatewayEntry {
     transport: Transport,
 }
 
-#[derive(Clone, Copy, Debug, Default, Deserialize)]
-#[serde(rename_all = "lowercase")]
-enum Transport {
-    #[default]
-    Udp,
-    Tcp,
-    Tls,
-}
-
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct PrefixEntry {
     prefix: Quoted,
-    gateways: Vec<ChoiceEntry>,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct ChoiceEntry {
-    name: String,
-    #[serde(default = "default_order")]
-    order: u16,
-    #[serde(default = "default_order")]
-    preference: u16,
-}
-
-fn default_order() -> u16 {
-    10
+    #[serde(default)]
+    gateways: Vec<WrittenChoice>,
+    /// Routing number of the network that the number was ported to.
+    #[serde(default)]
+    rn: Option<Quoted>,
+    /// A portability database was asked; without `rn` the number is not ported.
+    #[serde(default)]
+    npdi: bool,
 }
 
 fn build(
     file: TableFile,
     source: &Source,
     country: &CountryProfile,
-) -> Result<Snapshot, ConfigurationError> {
+) -> Result<Provisioned, ConfigurationError> {
     let mut builder = SnapshotBuilder::default();
+    let mut gateways = Vec::with_capacity(file.gateways.0.len());
     let mut places = HashMap::new();
-    for (name, entry) in &file.gateways.0 {
-        if let Err((problem, remedy)) = check_authority(&entry.sip) {
-            return Err(source.error(&format!("gateways.{name}.sip"), problem, remedy));
+    for (place, (name, entry)) in (0..).zip(&file.gateways.0) {
+        if let Err(problem) = check_authority(&entry.sip) {
+            return Err(source.error(&format!("gateways.{name}.sip"), problem, AUTHORITY_FORMS));
         }
-        let place = builder.add_gateway(Gateway {
+        gateways.push(Gateway {
             name: name.clone(),
             authority: entry.sip.clone(),
-            parameters: match entry.transport {
-                // RFC 3261 §19.1.1: UDP is what a URI without the parameter means.
-                Transport::Udp => "",
-                Transport::Tcp => ";transport=tcp",
-                Transport::Tls => ";transport=tls",
-            },
+            transport: entry.transport,
         });
         places.insert(name.as_str(), place);
     }
@@ -110,7 +108,15 @@ fn build(
         let key = |rest: &str| format!("prefixes.{index}.{rest}");
         let prefix = prefix_digits(&entry.prefix.0, country)
             .map_err(|(problem, remedy)| source.error(&key("prefix"), problem, remedy))?;
-        if entry.gateways.is_empty() {
+        let portability = match &entry.rn {
+            Some(rn) => {
+                let rn = prefix_digits(&rn.0, country)
+                    .map_err(|(problem, remedy)| source.error(&key("rn"), problem, remedy))?;
+                Some(Portability::Ported(rn))
+            }
+            None => entry.npdi.then_some(Portability::NotPorted),
+        };
+        if entry.gateways.is_empty() && portability.is_none() {
             return Err(source.error(
                 &key("gateways"),
                 format!("prefix {} has no gateway", entry.prefix.0),
@@ -128,14 +134,18 @@ fn build(
                     format!("define it under gateways, or use one of: {}", known.join(", ")),
                 ));
             };
-            if choices.iter().any(|other| other.gateway == gateway) {
+            let choice_read = choice.read(gateway).map_err(|error| {
+                let key = key(&format!("gateways.{place}.hours"));
+                source.error(&key, error.to_string(), HOURS_FORMS)
+            })?;
+            if choices.iter().any(|other| clashes(&choice_read, other)) {
                 return Err(source.error(
                     &key(&format!("gateways.{place}.name")),
                     format!("{:?} serves this prefix twice", choice.name),
-                    "name each gateway once",
+                    "name each gateway once, or once for each of its hours",
                 ));
             }
-            choices.push(Choice { gateway, order: choice.order, preference: choice.preference });
+            choices.push(choice_read);
         }
         if choices.len() > CHOICES_MAX {
             return Err(source.error(
@@ -144,8 +154,7 @@ fn build(
                 "put the others behind a name with SRV records",
             ));
         }
-        if !builder.add_prefix(prefix, Route::new(choices)) {
-            let first: &usize = &first_places[&prefix];
+        if let Some(first) = first_places.insert(prefix, index) {
             let line = source.line_of(&format!("prefixes.{first}.prefix")).unwrap_or_default();
             return Err(source.error(
                 &key("prefix"),
@@ -153,88 +162,14 @@ fn build(
                 "keep one entry and list all its gateways there",
             ));
         }
-        first_places.insert(prefix, index);
+        let route = builder.route(Route::new(choices).with_portability(portability));
+        builder.add(prefix, route);
     }
-    Ok(builder.build())
+    let whole = |error| source.error("prefixes", format!("{error}"), "");
+    Ok(Provisioned { gateways, prefixes: builder.build().map_err(whole)? })
 }
 
-/// A question over TCP must be answerable whatever the table says, and callers try no more.
-const CHOICES_MAX: usize = 32;
-
-/// Digits of `+813`, or of `03` by the country's rules.
-fn prefix_digits(
-    written: &str,
-    country: &CountryProfile,
-) -> Result<Digits, (String, &'static str)> {
-    const FORMS: &str = "write it from the country code, \"+813\", or as an area code, \"03\"";
-    let text: String = written.chars().filter(|c| !matches!(c, ' ' | '-')).collect();
-    let digits = match text.strip_prefix('+') {
-        Some(digits) => digits.to_owned(),
-        None => {
-            if let Some(code) =
-                country.international_prefixes.iter().find(|code| text.starts_with(code.as_str()))
-            {
-                return Err((
-                    format!("{written} begins with {code}, what is dialled abroad"),
-                    FORMS,
-                ));
-            }
-            match text.strip_prefix(country.trunk_prefix.as_str()) {
-                Some(national) => format!("{}{national}", country.country_code),
-                None => return Err((format!("{written} begins with neither + nor 0"), FORMS)),
-            }
-        }
-    };
-    if let Some(found) = digits.chars().find(|c| !c.is_ascii_digit()) {
-        return Err((format!("{written} contains {found:?}, which is no digit"), FORMS));
-    }
-    let double_trunk = format!("{}0", country.country_code);
-    if digits.is_empty() || digits == country.country_code && !text.starts_with('+') {
-        return Err((format!("{written:?} has no digits to match"), FORMS));
-    }
-    if digits.starts_with('0') {
-        return Err((format!("{written}: no country code begins with 0"), FORMS));
-    }
-    if country.trunk_prefix == "0" && digits.starts_with(&double_trunk) {
-        return Err((format!("{written}: the 0 is not dialled after the country code"), FORMS));
-    }
-    Digits::read(&digits)
-        .ok_or_else(|| (format!("{written} has more than {} digits", E164::MAX_DIGITS), FORMS))
-}
-
-/// Host and port as they may stand in a SIP URI (RFC 3261 §25.1, hostport).
-fn check_authority(text: &str) -> Result<(), (String, &'static str)> {
-    const FORMS: &str = "write host or host:port, such as 127.0.0.10:5060 or gw-a.example.net";
-    let wrong = |why: &str| Err((format!("{text:?} {why}"), FORMS));
-    let (host, port) = match text.strip_prefix('[') {
-        Some(rest) => match rest.split_once(']') {
-            Some((address, rest)) if address.parse::<Ipv6Addr>().is_ok() => {
-                ("", rest.strip_prefix(':').or((!rest.is_empty()).then_some("")))
-            }
-            _ => return wrong("is no IPv6 address in brackets"),
-        },
-        None => match text.split_once(':') {
-            Some((host, port)) => (host, Some(port)),
-            None => (text, None),
-        },
-    };
-    if !text.starts_with('[') {
-        let is_label = |label: &str| {
-            (1..=63).contains(&label.len())
-                && label.bytes().all(|octet| octet.is_ascii_alphanumeric() || octet == b'-')
-        };
-        // With it, the number and the rest of the rule must fit into 255 octets.
-        if host.len() > HOST_MAX_OCTETS || !host.split('.').all(is_label) {
-            return wrong("is no host");
-        }
-    }
-    match port.map(str::parse::<u16>) {
-        None | Some(Ok(1..)) => Ok(()),
-        Some(_) => wrong("has no port of 1 to 65535 behind the colon"),
-    }
-}
-
-const HOST_MAX_OCTETS: usize = 180;
+const HOURS_FORMS: &str = "write such as \"mo-fr 08:00-18:00\" or \"22:00-06:00\"";
 
 /// A text that YAML would take for a number without quotes, losing zeros.
 #[derive(Debug)]
@@ -305,14 +240,8 @@ impl Visitor<'_> for NewName<'_> {
     }
 
     fn visit_str<E: de::Error>(self, name: &str) -> Result<String, E> {
-        let is_name = (1..=64).contains(&name.len())
-            && name.bytes().all(|o| o.is_ascii_alphanumeric() || b"-_".contains(&o));
-        if !is_name {
-            return Err(de::Error::custom(format!(
-                "{name:?} is no name of a gateway: use up to 64 letters, digits, - and _"
-            )));
-        }
-        if !self.0.insert(name.to_owned()) {
+        check_name(name).map_err(de::Error::custom)?;
+        if !self.0.insert(name.to_ascii_lowercase()) {
             return Err(de::Error::custom(format!(
                 "gateway {name:?} is defined twice: give each its own name"
             )));
@@ -326,7 +255,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::table::Found;
+    use crate::table::Digits;
 
     const GATEWAYS: &str = "\
 gateways:
@@ -341,17 +270,21 @@ prefixes:
             "{GATEWAYS}  - prefix: '03'\n    gateways: [{{ name: a }}]\n  \
              - prefix: \"+81-469\"\n    gateways: [{{ name: a, order: 20 }}, {{ name: b }}]\n"
         );
-        let snapshot = parse(&text).unwrap();
-        assert_eq!(snapshot.entries(), 2);
+        let table = parse(&text).unwrap();
+        assert_eq!(table.prefixes.entries(), 2);
         let uris = |number: &str| {
             let digits = Digits::read(number).unwrap();
-            let Found::Route { prefix, route } = snapshot.find(digits) else {
-                panic!("{number} is unknown");
-            };
+            let (prefix, route) = (1..=15)
+                .rev()
+                .find_map(|length| {
+                    let prefix = digits.leading(length);
+                    Some((prefix, table.prefixes.entry(prefix)?))
+                })
+                .unwrap();
             let uris: Vec<String> = route
                 .choices()
                 .iter()
-                .map(|choice| snapshot.gateway(choice).uri(&digits).to_string())
+                .map(|choice| table.gateways[choice.gateway as usize].uri(&digits).to_string())
                 .collect();
             (prefix.to_string(), uris)
         };
@@ -372,6 +305,25 @@ prefixes:
     }
 
     #[test]
+    fn route_has_weight_capacity_hours_and_porting() {
+        let text = format!(
+            "{GATEWAYS}  - prefix: '03'\n    rn: '+81-3-9999'\n    gateways:\n      \
+             - {{ name: a, weight: 7, capacity: 20, hours: 'mo-fr 08:00-18:00' }}\n      \
+             - {{ name: a, hours: '18:00-20:00' }}\n  \
+             - prefix: '0469'\n    npdi: true\n"
+        );
+        let table = parse(&text).unwrap();
+        let entry = |text| table.prefixes.entry(Digits::read(text).unwrap()).unwrap();
+        let route = entry("813");
+        assert_eq!(route.portability(), Digits::read("8139999").map(Portability::Ported));
+        let first = route.choices()[0];
+        assert_eq!((first.weight, first.capacity), (7, std::num::NonZeroU32::new(20)));
+        assert_eq!(first.hours.unwrap().to_string(), "mo-fr 08:00-18:00");
+        assert_eq!(route.choices()[1].gateway, 0);
+        assert_eq!(entry("81469").portability(), Some(Portability::NotPorted));
+    }
+
+    #[test]
     fn each_mistake_is_named_with_its_line() {
         let a = "gateways: [{ name: a }]";
         for (entries, line, reason) in [
@@ -388,6 +340,18 @@ prefixes:
             ("- prefix: '03'\n  gateways: []\n".to_owned(), 6, "no gateway"),
             ("- prefix: '03'\n  gateways: [{ name: a }, { name: a }]\n".to_owned(), 6, "twice"),
             (format!("- prefix: +813\n  {a}\n"), 5, "in quotes"),
+            (format!("- prefix: '03'\n  {a}\n  rn: '9999'\n"), 7, "neither + nor"),
+            (
+                "- prefix: '03'\n  gateways: [{ name: a, hours: 'x' }]\n".to_owned(),
+                6,
+                "no hours of the week",
+            ),
+            (
+                "- prefix: '03'\n  gateways: [{ name: a, hours: '08:00-09:00' }, { name: a }]\n"
+                    .to_owned(),
+                6,
+                "twice",
+            ),
             (format!("- prefix: '03'\n  {a}\n  gatway: x\n"), 7, "gatway"),
             ("- prefix: '03'\n  gateways: [{ name: a, order: 70000 }]\n".to_owned(), 6, "70000"),
         ] {
@@ -407,7 +371,7 @@ prefixes:
             ("  a: { sip: 'gw:' }\n", 2, "no port"),
             ("  a: { sip: '[::1' }\n", 2, "IPv6"),
             ("  a: { sip: '[::1]x' }\n", 2, "no port"),
-            ("  a: { sip: gw }\n  a: { sip: gw }\n", 3, "twice"),
+            ("  a: { sip: gw }\n  A: { sip: gw }\n", 3, "twice"),
             ("  'a b': { sip: gw }\n", 2, "no name"),
             ("  a: { sip: gw, transport: sctp }\n", 2, "sctp"),
         ] {
@@ -421,13 +385,6 @@ prefixes:
     }
 
     proptest! {
-        #[test]
-        fn any_prefix_is_read_or_refused(text in "\\PC{0,20}|[+0-9 -]{0,20}") {
-            if let Ok(digits) = prefix_digits(&text, &CountryProfile::japan()) {
-                prop_assert!(digits.length() > 0);
-            }
-        }
-
         #[test]
         fn any_file_is_read_or_refused(text in "(\\PC|\n){0,200}") {
             let _ = parse(&text);

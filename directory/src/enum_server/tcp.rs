@@ -12,9 +12,10 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
-use super::answer::{Transport, answer};
+use super::answer::{Asked, Transport, answer};
+use super::udp::unix_s;
 use super::{Counters, ladder};
-use crate::daemon::Edition;
+use crate::edition::Edition;
 
 /// A TCP listener with its connections; dropping the future closes all of them.
 pub(crate) struct Listener {
@@ -78,8 +79,14 @@ async fn serve(
         })
         .await??;
         let answered = {
-            let edition = edition.load();
-            answer(&query, &edition.zone, &edition.table, Transport::Tcp, &mut reply)
+            let asked = Asked {
+                query: &query,
+                source: source.ip(),
+                transport: Transport::Tcp,
+                unix_s: unix_s(),
+                draw: rand::random(),
+            };
+            answer(&asked, &edition.load(), &mut reply)
         };
         counters.answered(&answered);
         ladder::log(&answered, source, Transport::Tcp);

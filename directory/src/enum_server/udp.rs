@@ -6,14 +6,14 @@ use std::net::{SocketAddr, UdpSocket};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use arc_swap::ArcSwap;
 use socket2::{Domain, Protocol, Socket, Type};
 
-use super::answer::{self, Transport, answer};
+use super::answer::{self, Asked, Transport, answer, has_valid_cookie};
 use super::{Counters, ResponseRate, Verdict, ladder};
-use crate::daemon::Edition;
+use crate::edition::Edition;
 
 /// A socket on an address that the sockets of other threads share: the kernel spreads the
 /// clients over them.
@@ -48,7 +48,11 @@ impl Worker {
         while !self.stop.load(Ordering::Relaxed) {
             let (length, source) = match self.socket.recv_from(&mut query) {
                 Ok(received) => received,
-                Err(error) if is_timeout(&error) => continue,
+                Err(error) if is_timeout(&error) => {
+                    // A thread that nobody asks must not keep an old table in memory.
+                    edition.load();
+                    continue;
+                }
                 Err(_) => {
                     self.counters.error();
                     // An error that stays must not take the core.
@@ -61,22 +65,32 @@ impl Worker {
                 self.counters.error();
                 continue;
             }
-            let query = &query[..length];
+            let asked = Asked {
+                query: &query[..length],
+                source: source.ip(),
+                transport: Transport::Udp,
+                unix_s: unix_s(),
+                draw: rand::random(),
+            };
+            let edition = edition.load();
             let verdict = match &mut self.response_rate {
-                Some(rate) => rate.check(source.ip(), Instant::now()),
+                Some(rate) => match rate.check(source.ip(), Instant::now()) {
+                    Verdict::Send => Verdict::Send,
+                    // Who shows our cookie is where it says it is: no answer hits a third.
+                    _ if has_valid_cookie(&asked, &edition.zone) => Verdict::Send,
+                    held_back => held_back,
+                },
                 None => Verdict::Send,
             };
             match verdict {
                 Verdict::Send => {
-                    let edition = edition.load();
-                    let answered =
-                        answer(query, &edition.zone, &edition.table, Transport::Udp, &mut reply);
+                    let answered = answer(&asked, edition, &mut reply);
                     self.counters.answered(&answered);
                     ladder::log(&answered, source, Transport::Udp);
                 }
                 Verdict::Truncate => {
                     self.counters.rate_limited();
-                    answer::answer_truncated(query, &mut reply);
+                    answer::answer_truncated(asked.query, &mut reply);
                 }
                 Verdict::Drop => {
                     self.counters.rate_limited();
@@ -94,6 +108,11 @@ impl Worker {
 const QUERY_MAX_OCTETS: usize = 4096;
 
 const RECEIVE_BUFFER_OCTETS: usize = 1 << 20;
+
+/// The time of day as queries are judged by it.
+pub(crate) fn unix_s() -> u64 {
+    SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs())
+}
 
 /// How often a thread without queries looks whether it shall end.
 const STOP_POLL: Duration = Duration::from_millis(100);

@@ -16,16 +16,18 @@ use std::time::{Duration, Instant};
 use trunkline_number::{Dialled, E164};
 
 use crate::congestion::Congestion;
-use crate::interworking::cause;
-use crate::record::{CallRecord, LegEnd, LegMedium, LegRecord, ReleasedBy};
+use crate::interworking::{Location, cause};
+use crate::record::{Between, CallRecord, LegEnd, LegMedium, LegRecord, ReleasedBy};
 use crate::routing::{CallsFrom, LineNumber, NumberType, PacketTarget, Routing, Via};
 use crate::trunk::{BChannel, SeizeError, SpanIndex, Trunks};
 
 mod call;
+mod hold;
 #[cfg(test)]
 mod tests;
 
 use call::{Call, Leg, Phase, Way};
+pub use hold::Wish;
 
 /// A call of this gateway, counted from 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -80,6 +82,8 @@ pub enum InquiryReply {
     Gateways(Vec<PacketTarget>),
     /// No gateway serves the number.
     UnknownNumber,
+    /// The number is known, but none of its gateways takes calls now.
+    NoGateway,
     /// No directory answered.
     Unavailable,
 }
@@ -89,8 +93,8 @@ pub enum InquiryReply {
 pub struct Release {
     /// Q.850 cause.
     pub cause: u8,
-    /// The cause's location is the user (Q.850 §2.2.3).
-    pub from_user: bool,
+    /// Where it was given, if that is known: kept from line to line.
+    pub location: Option<Location>,
     /// SIP status, where one ended the leg.
     pub status: Option<u16>,
     /// Who wants it.
@@ -100,7 +104,12 @@ pub struct Release {
 impl Release {
     /// The leg's party ends it with this cause; nothing else is known.
     pub fn with_cause(cause: u8) -> Self {
-        Self { cause, from_user: false, status: None, by: ReleasedBy::Peer }
+        Self { cause, location: None, status: None, by: ReleasedBy::Peer }
+    }
+
+    /// Whether the person at the far end gave the cause, and no network.
+    pub fn is_from_user(&self) -> bool {
+        self.location == Some(Location::USER)
     }
 
     /// The gateway itself gives the leg up.
@@ -177,6 +186,15 @@ pub enum Action {
     Answer {
         /// The ingress leg.
         leg: LegId,
+    },
+    /// Offer the party on this leg, which is on the packet side, a session in which the other party
+    /// wishes this; tell the outcome by [`CallControl::offer_accepted`] or
+    /// [`CallControl::offer_refused`].
+    Offer {
+        /// The leg.
+        leg: LegId,
+        /// What the other party wishes.
+        wish: Wish,
     },
     /// End this leg; [`CallControl::leg_released`] must follow once nothing of it is left.
     Release {
@@ -285,16 +303,9 @@ impl CallControl {
             self.clear(now, call, Release::with_cause(why));
             return (call, leg);
         };
-        let ways: VecDeque<Way> = match self.routing.to_phone(&number, now) {
-            Some(phone) => VecDeque::from([Way::Packet { target: phone.clone() }]),
-            None => {
-                let via = self.routing.via(&number, CallsFrom::Packet);
-                via.map(ways_of).unwrap_or_default()
-            }
-        };
-        let goes_on = matches!(ways.front(), Some(Way::Packet { .. }));
-        let waiting = self.calls.get_mut(&call).expect("begun above");
-        waiting.ways = ways;
+        let ways = self.ways_to(&number, CallsFrom::Packet, now);
+        let goes_on =
+            ways.as_ref().is_none_or(|ways| matches!(ways.front(), Some(Way::Packet { .. })));
         match offer.hops.map(|hops| hops.checked_sub(1)) {
             // RFC 3261 §16.3, item 3. Behind a line there is no Max-Forwards to count.
             Some(None) if goes_on => {
@@ -302,8 +313,9 @@ impl CallControl {
                 self.clear(now, call, Release { status: Some(483), ..why });
             }
             hops => {
+                let waiting = self.calls.get_mut(&call).expect("begun above");
                 waiting.hops = hops.flatten().unwrap_or(HOPS);
-                self.dial_next(now, call, Release::with_cause(cause::NO_ROUTE_TO_DESTINATION));
+                self.set_out(now, call, number, ways);
             }
         }
         (call, leg)
@@ -333,21 +345,18 @@ impl CallControl {
             return (call, leg);
         }
         let Some(number) = number else {
-            self.clear(now, call, Release::with_cause(cause::UNALLOCATED_NUMBER));
+            // A short code is the exchange's own. What makes no number is not all of one, as when its
+            // caller has stopped dialling (Q.931 §5.2.4).
+            let why = match Dialled::parse(&offer.called.digits, &self.routing.profile) {
+                Ok(_) => cause::UNALLOCATED_NUMBER,
+                Err(_) => cause::INVALID_NUMBER_FORMAT,
+            };
+            self.clear(now, call, Release::with_cause(why));
             return (call, leg);
         };
         self.actions.push_back(Action::Proceed { leg });
-        let ways = match self.routing.to_phone(&number, now) {
-            Some(phone) => Some(VecDeque::from([Way::Packet { target: phone.clone() }])),
-            None => self.routing.via(&number, CallsFrom::Line).map(ways_of),
-        };
-        match ways {
-            Some(ways) => {
-                self.calls.get_mut(&call).expect("begun above").ways = ways;
-                self.dial_next(now, call, Release::with_cause(cause::NO_ROUTE_TO_DESTINATION));
-            }
-            None => self.actions.push_back(Action::Inquire { call, number }),
-        }
+        let ways = self.ways_to(&number, CallsFrom::Line, now);
+        self.set_out(now, call, number, ways);
         (call, leg)
     }
 
@@ -366,6 +375,9 @@ impl CallControl {
             }
             InquiryReply::UnknownNumber => {
                 self.clear(now, call, Release::with_cause(cause::UNALLOCATED_NUMBER));
+            }
+            InquiryReply::NoGateway => {
+                self.clear(now, call, Release::with_cause(cause::NO_CIRCUIT_AVAILABLE));
             }
             InquiryReply::Unavailable => {
                 self.clear(now, call, Release::with_cause(cause::NETWORK_OUT_OF_ORDER));
@@ -407,6 +419,37 @@ impl CallControl {
             let leg = call.ingress.id;
             self.actions.push_back(Action::Answer { leg });
         }
+    }
+
+    /// What the other party of this leg's call wishes: it limits what offers are answered. Those of
+    /// the line wish a conversation.
+    pub fn wish_to(&mut self, leg: LegId) -> Wish {
+        self.pair_of(leg).map_or_else(Wish::default, |(own, _)| own.telling.wished())
+    }
+
+    /// The party on this leg has offered a session in which it wishes this, and was answered what
+    /// [`CallControl::wish_to`] allows: hold, its end, or other terms for its own leg. The other party
+    /// is told if it is on the packet side; the line knows no hold.
+    pub fn leg_offered(&mut self, leg: LegId, wish: Wish) {
+        let Some((own, other)) = self.pair_of(leg) else { return };
+        own.telling.answered();
+        let (leg, offer) = (other.id, other.telling.wish(wish));
+        self.actions.extend(offer.map(|wish| Action::Offer { leg, wish }));
+    }
+
+    /// The party on this leg accepted an [`Action::Offer`].
+    pub fn offer_accepted(&mut self, leg: LegId) {
+        let Some((own, _)) = self.pair_of(leg) else { return };
+        let offer = own.telling.accepted();
+        self.actions.extend(offer.map(|wish| Action::Offer { leg, wish }));
+    }
+
+    /// The party on this leg refused an [`Action::Offer`], or it could not be made: for good, or since
+    /// it met an offer of theirs, and another is made `after` that.
+    pub fn offer_refused(&mut self, now: Instant, leg: LegId, after: Option<Duration>) {
+        let Some((own, _)) = self.pair_of(leg) else { return };
+        let offer = own.telling.refused(now, after);
+        self.actions.extend(offer.map(|wish| Action::Offer { leg, wish }));
     }
 
     /// The party on this leg wants to end the call (DISCONNECT), or its signalling failed; the
@@ -523,14 +566,42 @@ impl CallControl {
         self.calls.is_empty()
     }
 
+    /// This leg called, and whoever it is put through to will be on the packet side as well: their
+    /// media is one pair, to be opened when that side is dialled.
+    pub fn will_be_pair(&self, leg: LegId) -> bool {
+        let Some(call) = self.legs.get(&leg).and_then(|id| self.calls.get(id)) else {
+            return false;
+        };
+        let goes_there = match call.egress.last() {
+            Some(egress) => egress.is_packet(),
+            // The directory names nothing but packet gateways.
+            None => call.phase == Phase::Inquiring,
+        };
+        call.ingress.id == leg && call.ingress.is_packet() && goes_there
+    }
+
     /// The leg that called and the leg that was dialled last, of the call of `leg`, if both are on
     /// the packet side: their media is one pair.
     pub fn packet_pair(&self, leg: LegId) -> Option<(LegId, LegId)> {
         let call = self.calls.get(self.legs.get(&leg)?)?;
         let egress = call.egress.last()?;
         let both = [&call.ingress, egress];
-        let are_packet = both.iter().all(|leg| matches!(leg.medium, LegMedium::Packet { .. }));
-        are_packet.then_some((call.ingress.id, egress.id))
+        both.iter().all(|leg| leg.is_packet()).then_some((call.ingress.id, egress.id))
+    }
+
+    /// This leg is the line's, and so is whoever is dialled for it: their channels are joined octet for
+    /// octet, whatever those mean.
+    pub fn is_crossing(&self, leg: LegId) -> bool {
+        let call = self.legs.get(&leg).and_then(|id| self.calls.get(id));
+        call.is_some_and(|call| {
+            let is_line = |leg: &Leg| !leg.is_packet();
+            is_line(&call.ingress) && call.egress.last().is_some_and(is_line)
+        })
+    }
+
+    /// The leg that called, of the call of a leg.
+    pub fn ingress_of(&self, leg: LegId) -> Option<LegId> {
+        Some(self.calls.get(self.legs.get(&leg)?)?.ingress.id)
     }
 
     /// The call that a leg belongs to.
@@ -553,13 +624,31 @@ impl CallControl {
         count
     }
 
-    /// When [`CallControl::timeout`] wants to be called next.
-    pub fn next_deadline(&self) -> Option<Instant> {
-        self.calls.values().filter_map(|call| call.deadline(self.limits.setup_max)).min()
+    /// How many calls are up between which sides.
+    pub fn up_between(&self) -> BTreeMap<Between, usize> {
+        let mut up = BTreeMap::new();
+        for call in self.calls.values().filter(|call| call.phase == Phase::Answered) {
+            if let Some(egress) = call.egress.last() {
+                *up.entry(Between::of(&call.ingress.medium, &egress.medium)).or_default() += 1;
+            }
+        }
+        up
     }
 
-    /// Time has passed: calls that nobody answered in time are cleared.
+    /// When [`CallControl::timeout`] wants to be called next.
+    pub fn next_deadline(&self) -> Option<Instant> {
+        let answers = self.calls.values().filter_map(|call| call.deadline(self.limits.setup_max));
+        let offers = self.calls.values().filter_map(Call::offer_at);
+        answers.chain(offers).min()
+    }
+
+    /// Time has passed: calls that nobody answered in time are cleared, offers that met others are
+    /// made again.
     pub fn timeout(&mut self, now: Instant) {
+        let offers = self.calls.values_mut().filter_map(Call::talking_pair).flatten();
+        for (leg, offer) in offers.map(|leg| (leg.id, leg.telling.timeout(now))) {
+            self.actions.extend(offer.map(|wish| Action::Offer { leg, wish }));
+        }
         let setup_max = self.limits.setup_max;
         let late: Vec<CallId> = self
             .calls
@@ -602,6 +691,36 @@ impl CallControl {
         let leg = LegId(self.legs_begun);
         self.legs.insert(leg, call);
         leg
+    }
+
+    /// The ways to a number; `None` where the directory has to be asked for them.
+    fn ways_to(&self, number: &E164, from: CallsFrom, now: Instant) -> Option<VecDeque<Way>> {
+        if let Some(phone) = self.routing.to_phone(number, now) {
+            return Some(VecDeque::from([Way::Packet { target: phone.clone() }]));
+        }
+        match (self.routing.via(number, from), from) {
+            (Some(Via::Directory), _) | (None, CallsFrom::Line) => None,
+            (Some(Via::TrunkGroups { groups, number_type }), _) => {
+                let number_type = *number_type;
+                let way = |group: &String| Way::Line { group: group.clone(), number_type };
+                Some(groups.iter().map(way).collect())
+            }
+            (Some(Via::Peers(peers)), _) => {
+                Some(peers.iter().map(|target| Way::Packet { target: target.clone() }).collect())
+            }
+            (None, _) => Some(VecDeque::new()),
+        }
+    }
+
+    /// Dials the first way of a call, or asks the directory for its ways.
+    fn set_out(&mut self, now: Instant, id: CallId, number: E164, ways: Option<VecDeque<Way>>) {
+        match ways {
+            Some(ways) => {
+                self.calls.get_mut(&id).expect("set out when begun").ways = ways;
+                self.dial_next(now, id, Release::with_cause(cause::NO_ROUTE_TO_DESTINATION));
+            }
+            None => self.actions.push_back(Action::Inquire { call: id, number }),
+        }
     }
 
     /// Dials the next way of a call; when none is left the call is cleared as the last way was.
@@ -723,6 +842,17 @@ impl CallControl {
         }
     }
 
+    /// A packet leg of a call that is up, and the one at its other end if that is on the packet side
+    /// too.
+    fn pair_of(&mut self, leg: LegId) -> Option<(&mut Leg, &mut Leg)> {
+        let [ingress, egress] = self.calls.get_mut(self.legs.get(&leg)?)?.talking_pair()?;
+        if ingress.id == leg {
+            Some((ingress, egress))
+        } else {
+            (egress.id == leg).then_some((egress, ingress))
+        }
+    }
+
     fn call_of_egress(&mut self, leg: LegId) -> Option<&mut Call> {
         let call = self.calls.get_mut(self.legs.get(&leg)?)?;
         let current = call.egress.last()?;
@@ -732,19 +862,6 @@ impl CallControl {
 
 /// How many switches a call may pass that does not say how many (RFC 3261 §8.1.1.6).
 const HOPS: u8 = 70;
-
-/// The ways to the numbers of a prefix.
-fn ways_of(via: &Via) -> VecDeque<Way> {
-    match via {
-        Via::TrunkGroups { groups, number_type } => groups
-            .iter()
-            .map(|group| Way::Line { group: group.clone(), number_type: *number_type })
-            .collect(),
-        Via::Peers(peers) => {
-            peers.iter().map(|target| Way::Packet { target: target.clone() }).collect()
-        }
-    }
-}
 
 /// After so many channels that the other end refused for one call, its map of the span and ours
 /// differ; the next trunk group is tried.

@@ -39,6 +39,15 @@ pub mod cause {
     pub const RECOVERY_ON_TIMER_EXPIRY: u8 = 102;
 }
 
+/// Where in the networks a cause was given: its value in Q.850 §2.2.3.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Location(pub u8);
+
+impl Location {
+    /// The user at the far end.
+    pub const USER: Self = Self(0);
+}
+
 /// Cause to final SIP status, RFC 3398 §7.2.4.1; sorted by cause.
 pub const STATUS_OF_CAUSE: &[(u8, u16)] = &[
     (1, 404),

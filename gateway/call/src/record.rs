@@ -26,6 +26,45 @@ pub enum LegMedium {
     },
 }
 
+/// The sides that a call came from and went to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Between {
+    /// From the packet side to the line.
+    PacketToLine,
+    /// From the line to the packet side.
+    LineToPacket,
+    /// From one peer on the packet side to another.
+    PacketToPacket,
+    /// From one B channel to another.
+    LineToLine,
+}
+
+impl Between {
+    /// All of them.
+    pub const ALL: [Self; 4] =
+        [Self::PacketToLine, Self::LineToPacket, Self::PacketToPacket, Self::LineToLine];
+
+    /// Its name in records, status and metrics.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::PacketToLine => "packet_to_line",
+            Self::LineToPacket => "line_to_packet",
+            Self::PacketToPacket => "packet_to_packet",
+            Self::LineToLine => "line_to_line",
+        }
+    }
+
+    pub(crate) fn of(ingress: &LegMedium, egress: &LegMedium) -> Self {
+        match (ingress, egress) {
+            (LegMedium::Packet { .. }, LegMedium::Line { .. }) => Self::PacketToLine,
+            (LegMedium::Line { .. }, LegMedium::Packet { .. }) => Self::LineToPacket,
+            (LegMedium::Packet { .. }, LegMedium::Packet { .. }) => Self::PacketToPacket,
+            (LegMedium::Line { .. }, LegMedium::Line { .. }) => Self::LineToLine,
+        }
+    }
+}
+
 /// A B channel in a record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct BChannelRecord {
@@ -101,4 +140,11 @@ pub struct CallRecord {
     pub cause: u8,
     /// It was refused for want of room, with cause 42.
     pub refused: Option<Congestion>,
+}
+
+impl CallRecord {
+    /// The sides that it came from and went to; none if nobody was called.
+    pub fn between(&self) -> Option<Between> {
+        Some(Between::of(&self.ingress.medium, &self.egress.last()?.medium))
+    }
 }

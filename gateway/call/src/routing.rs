@@ -1,8 +1,9 @@
 //! Which way a number goes.
 //!
 //! A call goes to a phone that is configured or registered under its number. Otherwise it goes where
-//! the prefix leads that fits its number longest, to trunk groups or to peers on the packet side; and
-//! one from the line for which there is none, to the gateway that the directory names.
+//! the prefix leads that fits its number longest: to trunk groups, to peers on the packet side, or to
+//! the gateway that the directory names. A call from the line for which there is no prefix goes there
+//! as well.
 
 use std::collections::BTreeMap;
 use std::time::Instant;
@@ -126,6 +127,8 @@ pub enum Via {
     /// Other switches on the packet side, first choice first. A target without a number is called
     /// with the one that was dialled.
     Peers(Vec<PacketTarget>),
+    /// The gateways on the packet side that the directory names.
+    Directory,
 }
 
 /// Where a call on the packet side goes: the target in the packet side's own form, which call
@@ -217,7 +220,7 @@ mod tests {
         );
         let group = |digits| match routing.via(&e164(digits), CallsFrom::Packet)? {
             Via::TrunkGroups { groups, .. } => Some(groups[0].clone()),
-            Via::Peers(_) => None,
+            Via::Peers(_) | Via::Directory => None,
         };
         assert_eq!(group("81333331234").as_deref(), Some("one office"));
         assert_eq!(group("81355551234").as_deref(), Some("tokyo"));

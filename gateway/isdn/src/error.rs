@@ -23,6 +23,19 @@ pub enum IsdnError {
         /// Its first octet.
         control: u8,
     },
+    /// A command came as a response, or a response as a command: the line is looped, or the other
+    /// end takes itself for the same side.
+    #[error("control field {control:#04x} in the wrong role: is the line looped?")]
+    WrongRole {
+        /// Its first octet.
+        control: u8,
+    },
+    /// The frame has an information field where there can be none.
+    #[error("information field of {octets} octets in a frame that has none")]
+    InformationNotPermitted {
+        /// Its length.
+        octets: usize,
+    },
     /// The information field is longer than N201.
     #[error("information field of {octets} octets is too long")]
     InformationTooLong {
@@ -56,6 +69,21 @@ pub enum IsdnError {
     /// Every call reference is in use.
     #[error("all call references are in use")]
     NoCallReference,
+    /// The interface has no such B channel.
+    #[error("timeslot {channel} is no B channel")]
+    NoSuchChannel {
+        /// Its timeslot.
+        channel: u8,
+    },
+    /// A call is on the channel.
+    #[error("timeslot {channel} is busy")]
+    ChannelBusy {
+        /// Its timeslot.
+        channel: u8,
+    },
+    /// The variant has no such procedure.
+    #[error("the variant has no such procedure")]
+    NotInVariant,
     /// The call is in no state for this request.
     #[error("the request does not fit the call's state U/N{state}")]
     WrongState {

@@ -17,14 +17,17 @@ pub mod error;
 pub mod primary_rate;
 pub mod q921;
 pub mod q931;
+#[cfg(test)]
+mod snapshot;
 pub mod variant;
 
 pub use error::IsdnError;
-pub use primary_rate::{Configuration, Counters, Output, PrimaryRate};
+pub use primary_rate::{Configuration, Counters, Output, PrimaryRate, ServiceCoding, ServiceState};
+pub use q931::accompanying::Accompanying;
 pub use q931::call::{CallId, Indication, Request, Setup};
 pub use q931::element::{
-    BearerCapability, Cause, Location, Number, NumberType, NumberingPlan, Presentation, Screening,
-    TransferCapability,
+    BearerCapability, Cause, DIGITS_MAX, Location, Number, NumberType, NumberingPlan, Presentation,
+    Progress, Redirecting, RedirectionReason, Screening, TransferCapability,
 };
 pub use variant::Variant;
 

@@ -1,20 +1,27 @@
 //! Data link and calls of one D channel together.
+//!
+//! | file | subject |
+//! |---|---|
+//! | `arrival.rs` | calls that the other end makes, and which channel they get |
+//! | `restart.rs` | RESTART of channels, by either end |
+//! | `service.rs` | SERVICE, where the variant has it |
+
+mod arrival;
+mod restart;
+mod service;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Instant;
 
 use crate::q921::{DataLink, LinkConfiguration, LinkCounters, LinkOutput};
-use crate::q931::call::{Call, CallId, Indication, Request, Setup, Step, own_location};
-use crate::q931::element::{
-    BearerCapability, Cause, ChannelIdentification, Channels, Element, RestartClass,
-    TransferCapability,
-};
+use crate::q931::accompanying::{Accompanying, DISPENSABLE};
+use crate::q931::call::{Call, CallId, Indication, Request, Rules, Setup, Step};
+use crate::q931::element::Element;
 use crate::q931::message::{CallReference, Message, MessageType};
 use crate::q931::timer::Timers;
 use crate::{IsdnError, Side, Variant};
-
-/// RESTART is sent so often before the other end is given up (N316 of Q.931 §5.5.1).
-const RESTARTS_MAX: u32 = 2;
+use restart::Restarting;
+pub use service::{ServiceCoding, ServiceState};
 
 /// How an interface is set up.
 #[derive(Clone, Debug)]
@@ -32,7 +39,7 @@ pub struct Configuration {
 impl Configuration {
     /// A side of a variant with the timers of the standards.
     pub fn new(side: Side, variant: Variant) -> Self {
-        Self { side, variant, link: LinkConfiguration::new(side), timers: Timers::default() }
+        Self { side, variant, link: LinkConfiguration::new(side), timers: variant.timers(side) }
     }
 }
 
@@ -50,12 +57,33 @@ pub enum Output {
     },
     /// Calls can be made.
     LinkUp,
-    /// No calls can be made; active ones wait for T309.
+    /// No calls can be made; those that are there wait by T309.
     LinkDown,
-    /// The other end restarted these channels (every channel where none are listed): they are idle.
+    /// The data link does not come up. It is tried on, and said once.
+    LinkNotEstablished {
+        /// The other end answers, and refuses (DM); else nothing comes from it.
+        refused: bool,
+    },
+    /// The other end restarted these channels (every channel where none are listed), or has
+    /// acknowledged that we did: they are idle at both ends.
     Restarted {
         /// B channels; `None` for all.
         channels: Option<Vec<u8>>,
+    },
+    /// The other end does not acknowledge that a channel (or all) is restarted: it is out of order
+    /// until it is restarted anew (Q.931 §5.5.1).
+    RestartFailed {
+        /// B channel; `None` for all.
+        channel: Option<u8>,
+    },
+    /// The other end says by SERVICE whether a channel is in service, or acknowledges that we did.
+    Service {
+        /// B channel.
+        channel: u8,
+        /// What it is in from now on.
+        state: ServiceState,
+        /// It was announced by us.
+        acknowledged: bool,
     },
 }
 
@@ -72,14 +100,19 @@ pub struct Counters {
     pub messages_refused: u64,
     /// Messages for a call that does not exist.
     pub unknown_call_references: u64,
-}
-
-/// A RESTART that waits for its acknowledgement.
-#[derive(Debug)]
-struct Restarting {
-    channel: Option<u8>,
-    sent: u32,
-    expires_at: Instant,
+    /// Calls of the other end that were refused here: on a channel that is busy or does not exist,
+    /// or by a SETUP that lacks what it must have.
+    pub setups_refused: u64,
+    /// Calls of ours that gave way to one of the other end on the same channel.
+    pub collisions: u64,
+    /// STATUS received.
+    pub statuses_received: u64,
+    /// STATUS sent.
+    pub statuses_sent: u64,
+    /// RESTART that were not acknowledged in time.
+    pub restarts_failed: u64,
+    /// Messages that were too long for N201 and lost elements that can be done without.
+    pub messages_shortened: u64,
 }
 
 /// One D channel: its data link and its calls.
@@ -91,7 +124,8 @@ pub struct PrimaryRate {
     references: BTreeMap<CallId, CallReference>,
     calls_begun: u64,
     last_reference: u16,
-    restarting: Option<Restarting>,
+    /// RESTART that are to be sent or wait for their acknowledgement; the first is under way.
+    restarting: VecDeque<Restarting>,
     counters: Counters,
     outputs: VecDeque<Output>,
 }
@@ -107,7 +141,7 @@ impl PrimaryRate {
             references: BTreeMap::new(),
             calls_begun: 0,
             last_reference: 0,
-            restarting: None,
+            restarting: VecDeque::new(),
             counters: Counters::default(),
             outputs: VecDeque::new(),
         }
@@ -136,15 +170,22 @@ impl PrimaryRate {
         self.drain_link(now);
     }
 
-    /// Makes a call on a B channel of the caller's choice.
+    /// Makes a call on a B channel of the caller's choice, one that no call has but for calls that
+    /// are being cleared.
     pub fn setup(&mut self, now: Instant, setup: &Setup) -> Result<CallId, IsdnError> {
         if !self.link.is_up() {
             return Err(IsdnError::LinkDown);
         }
+        let channel = setup.channel;
+        if !self.configuration.variant.b_channels.contains(&channel) {
+            return Err(IsdnError::NoSuchChannel { channel });
+        }
+        if self.calls.values().any(|call| call.holds(channel) && call.is_up()) {
+            return Err(IsdnError::ChannelBusy { channel });
+        }
         let reference = self.free_reference()?;
         let id = self.new_id();
-        let Configuration { side, ref variant, timers, .. } = self.configuration;
-        let (call, step) = Call::outgoing(now, id, reference, side, setup, variant, timers);
+        let (call, step) = Call::outgoing(now, id, reference, self.rules(), setup);
         self.references.insert(id, call.reference);
         let key = call.reference;
         self.calls.insert(key, call);
@@ -160,23 +201,39 @@ impl PrimaryRate {
         call: CallId,
         request: Request,
     ) -> Result<(), IsdnError> {
+        self.request_with(now, call, request, &Accompanying::default())
+    }
+
+    /// Asks something of a call; `accompanying` goes along with the message that it makes.
+    pub fn request_with(
+        &mut self,
+        now: Instant,
+        call: CallId,
+        request: Request,
+        accompanying: &Accompanying,
+    ) -> Result<(), IsdnError> {
         let key = *self.references.get(&call).ok_or(IsdnError::NoSuchCall)?;
         let call = self.calls.get_mut(&key).ok_or(IsdnError::NoSuchCall)?;
         let step = call
-            .request(now, request)
+            .request(now, request, accompanying)
             .map_err(|state| IsdnError::WrongState { state: state as u8 })?;
         self.carry_out(now, key, step);
         self.drain_link(now);
         Ok(())
     }
 
-    /// Restarts a B channel, or all (§5.5.1): both ends take it as idle afterwards.
-    pub fn restart(&mut self, now: Instant, channel: Option<u8>) {
-        let expires_at = now + self.configuration.timers.t316;
-        self.restarting = Some(Restarting { channel, sent: 1, expires_at });
-        self.send_restart(now, channel);
-        self.clear_restarted(now, channel.map(|channel| vec![channel]).as_deref());
-        self.drain_link(now);
+    /// Takes another channel for a call that the other end makes: before anything is asked of the
+    /// call, and if the other end's channel was only preferred (Q.931 §5.1.2, §5.2.3.1).
+    pub fn move_call(&mut self, call: CallId, channel: u8) -> Result<(), IsdnError> {
+        if !self.configuration.variant.b_channels.contains(&channel) {
+            return Err(IsdnError::NoSuchChannel { channel });
+        }
+        if self.calls.values().any(|other| other.holds(channel)) {
+            return Err(IsdnError::ChannelBusy { channel });
+        }
+        let key = *self.references.get(&call).ok_or(IsdnError::NoSuchCall)?;
+        let call = self.calls.get_mut(&key).ok_or(IsdnError::NoSuchCall)?;
+        call.move_to(channel).map_err(|state| IsdnError::WrongState { state: state as u8 })
     }
 
     /// The B channel of a call.
@@ -207,9 +264,7 @@ impl PrimaryRate {
             let step = self.calls.get_mut(&key).map(|call| call.timeout(now));
             self.carry_out(now, key, step.unwrap_or_default());
         }
-        if self.restarting.as_ref().is_some_and(|restarting| restarting.expires_at <= now) {
-            self.restart_expired(now);
-        }
+        self.restart_timeout(now);
         self.drain_link(now);
     }
 
@@ -219,7 +274,7 @@ impl PrimaryRate {
             .values()
             .filter_map(Call::next_deadline)
             .chain(self.link.next_deadline())
-            .chain(self.restarting.as_ref().map(|restarting| restarting.expires_at))
+            .chain(self.restart_deadline())
             .min()
     }
 
@@ -227,6 +282,11 @@ impl PrimaryRate {
     #[must_use]
     pub fn poll_output(&mut self) -> Option<Output> {
         self.outputs.pop_front()
+    }
+
+    fn rules(&self) -> Rules {
+        let Configuration { side, variant, timers, .. } = self.configuration;
+        Rules { side, variant, timers }
     }
 
     fn new_id(&mut self) -> CallId {
@@ -255,7 +315,11 @@ impl PrimaryRate {
                 LinkOutput::Data(octets) => self.message(now, &octets),
                 LinkOutput::Established => {
                     self.outputs.push_back(Output::LinkUp);
-                    self.for_each_call(now, |call| call.link_up());
+                    self.for_each_call(now, |call| call.link_up(now));
+                    self.restart_again(now);
+                }
+                LinkOutput::NotEstablished { refused } => {
+                    self.outputs.push_back(Output::LinkNotEstablished { refused });
                 }
                 LinkOutput::Released => {
                     self.outputs.push_back(Output::LinkDown);
@@ -277,12 +341,14 @@ impl PrimaryRate {
         self.counters.messages_received += 1;
         let message = match Message::decode(octets) {
             Ok(message) => message,
+            Err(IsdnError::OtherProtocol { .. }) if self.maintenance(now, octets) => return,
             Err(_) => {
                 // §5.8.1, §5.8.2: too short or of another protocol, ignored.
                 self.counters.messages_refused += 1;
                 return;
             }
         };
+        self.counters.statuses_received += u64::from(message.message_type == MessageType::Status);
         let key = message.reference;
         if key.value == 0 {
             self.global(now, &message);
@@ -296,11 +362,11 @@ impl PrimaryRate {
 
     /// §5.8.3.2: a message for no call that is known.
     fn unknown_call(&mut self, now: Instant, key: CallReference, message: &Message) {
-        let cause = |value| {
-            Element::Cause(Cause { value, location: own_location(self.configuration.side) })
-        };
+        let rules = self.rules();
+        let cause = |value| Element::Cause(rules.cause(value));
         match message.message_type {
-            MessageType::Setup if !key.to_origin => self.incoming_setup(now, key, message),
+            MessageType::Setup if !key.to_origin => self.arrival(now, key, message),
+            // §5.8.3.2 b), c).
             MessageType::Setup | MessageType::ReleaseComplete => {}
             MessageType::Status => {
                 let is_null = message.elements.contains(&Element::CallState(0));
@@ -317,158 +383,6 @@ impl PrimaryRate {
                 self.send(now, key, MessageType::ReleaseComplete, vec![cause(81)]);
             }
         }
-    }
-
-    fn incoming_setup(&mut self, now: Instant, key: CallReference, message: &Message) {
-        let bearer = message.find(|element| match element {
-            Element::BearerCapability(bearer) => Some(*bearer),
-            _ => None,
-        });
-        let invalid = |identifier| message.elements.contains(&Element::Invalid(identifier));
-        let refusal = match (bearer, message.channel()) {
-            // §5.8.6.1, §5.8.6.2: a mandatory element is missing, or makes no sense.
-            (None, _) if invalid(0x04) => Some(100),
-            (None, _) => Some(96),
-            (_, None) if invalid(0x18) => Some(100),
-            (_, None) => Some(96),
-            (_, Some((channel, _)))
-                if !self.configuration.variant.b_channels.contains(&channel) =>
-            {
-                Some(82)
-            }
-            _ => None,
-        };
-        if let Some(value) = refusal {
-            let cause = Cause { value, location: own_location(self.configuration.side) };
-            let elements = vec![Element::Cause(cause)];
-            self.send(now, key, MessageType::ReleaseComplete, elements);
-            return;
-        }
-        let (channel, exclusive) = message.channel().unwrap_or_default();
-        let setup = Setup {
-            channel,
-            exclusive,
-            bearer: bearer.unwrap_or(BearerCapability {
-                transfer: TransferCapability::Speech,
-                user_layer_1: None,
-            }),
-            called: message
-                .find(|element| match element {
-                    Element::CalledPartyNumber(number) => Some(number.clone()),
-                    _ => None,
-                })
-                .unwrap_or_default(),
-            calling: message.find(|element| match element {
-                Element::CallingPartyNumber(number) => Some(number.clone()),
-                _ => None,
-            }),
-            sending_complete: message.elements.contains(&Element::SendingComplete),
-        };
-        let id = self.new_id();
-        let Configuration { side, timers, .. } = self.configuration;
-        let (call, step) = Call::incoming(id, key.value, side, setup, timers);
-        self.references.insert(id, key);
-        self.calls.insert(key, call);
-        self.carry_out(now, key, step);
-    }
-
-    /// §5.5: messages of the global call reference.
-    fn global(&mut self, now: Instant, message: &Message) {
-        match message.message_type {
-            MessageType::Restart => {
-                let listed = message.find(|element| match element {
-                    Element::ChannelIdentification(ChannelIdentification {
-                        channels: Channels::Listed(listed),
-                        ..
-                    }) => Some(listed.clone()),
-                    _ => None,
-                });
-                let class = message.find(|element| match element {
-                    Element::RestartIndicator(class) => Some(*class),
-                    _ => None,
-                });
-                let channels = match (class, listed) {
-                    (Some(RestartClass::Indicated), Some(listed)) => Some(listed),
-                    (Some(RestartClass::Interface | RestartClass::AllInterfaces), _) => None,
-                    // §5.8.6: without a scope that can be read nothing is restarted.
-                    _ => {
-                        let invalid = message.elements.contains(&Element::Invalid(0x79));
-                        self.global_status(now, message, if invalid { 100 } else { 96 });
-                        return;
-                    }
-                };
-                self.clear_restarted(now, channels.as_deref());
-                let reference = CallReference { value: 0, to_origin: false };
-                // §5.5.2: what was restarted is said back.
-                self.send(
-                    now,
-                    reference,
-                    MessageType::RestartAcknowledge,
-                    message.elements.clone(),
-                );
-                self.outputs.push_back(Output::Restarted { channels });
-            }
-            MessageType::RestartAcknowledge => self.restarting = None,
-            MessageType::Status => {}
-            _ => {
-                self.counters.unknown_call_references += 1;
-                self.global_status(now, message, 81);
-            }
-        }
-    }
-
-    /// A STATUS for the global call reference (§5.8.3.2 f).
-    fn global_status(&mut self, now: Instant, message: &Message, value: u8) {
-        let location = own_location(self.configuration.side);
-        let elements = vec![Element::Cause(Cause { value, location }), Element::CallState(0)];
-        self.send(now, message.reference, MessageType::Status, elements);
-    }
-
-    fn clear_restarted(&mut self, now: Instant, channels: Option<&[u8]>) {
-        let keys: Vec<CallReference> = self
-            .calls
-            .iter()
-            .filter(|(_, call)| channels.is_none_or(|channels| channels.contains(&call.channel)))
-            .map(|(key, _)| *key)
-            .collect();
-        for key in keys {
-            let step = self.calls.get_mut(&key).map(Call::restarted);
-            self.carry_out(now, key, step.unwrap_or_default());
-        }
-    }
-
-    fn restart_expired(&mut self, now: Instant) {
-        let t316 = self.configuration.timers.t316;
-        let Some(restarting) = &mut self.restarting else { return };
-        if restarting.sent >= RESTARTS_MAX {
-            self.restarting = None;
-            return;
-        }
-        restarting.sent += 1;
-        restarting.expires_at = now + t316;
-        let channel = restarting.channel;
-        self.send_restart(now, channel);
-    }
-
-    fn send_restart(&mut self, now: Instant, channel: Option<u8>) {
-        let mut elements = Vec::new();
-        match channel {
-            Some(channel) => {
-                let channels = Channels::Listed(vec![channel]);
-                elements.push(Element::ChannelIdentification(ChannelIdentification {
-                    exclusive: true,
-                    channels,
-                }));
-                elements.push(Element::RestartIndicator(RestartClass::Indicated));
-            }
-            None => elements.push(Element::RestartIndicator(RestartClass::Interface)),
-        }
-        let message = Message {
-            reference: CallReference { value: 0, to_origin: false },
-            message_type: MessageType::Restart,
-            elements,
-        };
-        self.put(now, &message);
     }
 
     fn carry_out(&mut self, now: Instant, key: CallReference, step: Step) {
@@ -500,7 +414,20 @@ impl PrimaryRate {
 
     fn put(&mut self, now: Instant, message: &Message) {
         self.counters.messages_sent += 1;
-        let octets = message.encode(self.configuration.variant.call_reference_octets);
+        self.counters.statuses_sent += u64::from(message.message_type == MessageType::Status);
+        let reference_octets = self.configuration.variant.call_reference_octets;
+        let mut octets = message.encode(reference_octets);
+        if octets.len() > self.configuration.link.n201_octets {
+            self.counters.messages_shortened += 1;
+            let mut shortened = message.clone();
+            for identifier in DISPENSABLE {
+                shortened.elements.retain(|element| element.identifier() != identifier);
+                octets = shortened.encode(reference_octets);
+                if octets.len() <= self.configuration.link.n201_octets {
+                    break;
+                }
+            }
+        }
         self.link.data(now, octets);
     }
 }

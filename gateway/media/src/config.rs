@@ -21,9 +21,9 @@ pub struct MediaConfig {
     /// Where the XDP program shall be; none: in the driver if it lets it, else behind it.
     pub xdp_mode: Option<trunkline_xdp::Mode>,
     /// Whether a pair's stream that needs nothing done to it is relayed by the kernel on its device,
-    /// with the back end `af_xdp`. The driver must be able to send what it has just received
-    /// (`XDP_TX`); a veth can when its other end has generic receive offload on.
-    pub kernel_relay: bool,
+    /// with the back end `af_xdp`; none: where the device is known to be able to send what it has just
+    /// received (`XDP_TX`). A veth can when its other end has generic receive offload on.
+    pub kernel_relay: Option<bool>,
     /// RTP and RTCP ports, in pairs of an even port and the next.
     pub rtp_ports: RangeInclusive<u16>,
     /// How often a worker serves its legs.
@@ -76,7 +76,7 @@ impl Default for MediaConfig {
             backend: None,
             device: None,
             xdp_mode: None,
-            kernel_relay: false,
+            kernel_relay: Some(false),
             rtp_ports: 20_000..=29_999,
             tick: Duration::from_millis(5),
             realtime_priority: Some(50),

@@ -1,8 +1,8 @@
 //! Two timeslots joined to one another: a call from line to line.
 //!
 //! There is no packet and no worker in it: each timeslot lives on its span's clock, and what one gives
-//! the other takes, octet for octet, out of an elastic store of two milliseconds (ITU-T G.823: two
-//! spans of one clock wander by less). Where both sides speak the same law nothing is changed, so that
+//! the other takes, octet for octet, out of an elastic store of ten milliseconds: so late may a thread
+//! be that serves a span. Where both sides speak the same law nothing is changed, so that
 //! 64 kbit/s of anything come through. Two spans of different clocks make the store run empty or full
 //! now and then: the octets that are put in or left out are a slip, and are counted.
 
@@ -15,8 +15,9 @@ use trunkline_dsp::g711::Law;
 /// Longest block of a bearer, octets.
 const BLOCK_MAX: usize = 160;
 
-/// What the store holds beyond the block that is taken next: 2 ms, for threads that are not on time.
-const MARGIN_OCTETS: usize = 16;
+/// What the store holds beyond the block that is taken next: 10 ms, for threads that are not on time
+/// and then take as much at once.
+const MARGIN_OCTETS: usize = 80;
 
 /// Octets that the store can hold: a quarter of a second.
 const STORE_OCTETS: usize = 2_048;
@@ -98,6 +99,11 @@ pub fn cross(a: Law, b: Law) -> (CrossEnd, CrossEnd, CrossBoard) {
 }
 
 impl CrossEnd {
+    /// The law of its own line's octets.
+    pub fn law(&self) -> Law {
+        self.law
+    }
+
     /// Takes a block of octets from the line and gives one as long to the line, both in its law.
     pub fn exchange(&mut self, from_line: &[u8], to_line: &mut [u8]) {
         for block in from_line.chunks(BLOCK_MAX) {
@@ -264,7 +270,7 @@ mod tests {
             for figures in board.figures() {
                 assert_eq!((figures.slips, figures.octets_inserted), (0, 0), "{figures:?}");
                 assert!(figures.octets > 79_000, "{figures:?}");
-                assert!(figures.delay_samples <= 160 + 16, "{figures:?}");
+                assert!(figures.delay_samples <= 160 + 80, "{figures:?}");
             }
         }
     }
@@ -304,12 +310,28 @@ mod tests {
             }
         }
         let [to_a, to_b] = board.figures();
-        assert!(to_a.slips > 0 && to_a.octets_dropped.abs_diff(240) <= 40, "{to_a:?}");
-        assert!(to_b.slips > 0 && to_b.octets_inserted.abs_diff(240) <= 40, "{to_b:?}");
+        assert!(to_a.slips > 0 && to_a.octets_dropped.abs_diff(240) <= 100, "{to_a:?}");
+        assert!(to_b.slips > 0 && to_b.octets_inserted.abs_diff(240) <= 100, "{to_b:?}");
         assert!(to_a.slips <= 20 && to_b.slips <= 20, "{to_a:?} {to_b:?}");
         for figures in [to_a, to_b] {
-            assert!(figures.delay_samples < 60, "{figures:?}");
+            assert!(figures.delay_samples < 180, "{figures:?}");
         }
+    }
+
+    #[test]
+    fn a_thread_that_is_late_and_takes_as_much_at_once_makes_no_slip() {
+        let (a, b, board) = cross(Law::A, Law::A);
+        let (mut a, mut b) = (Line::new(a, 8), Line::new(b, 8));
+        for round in 0..10_000 {
+            // Up to ten blocks of one span, then as many of the other.
+            let blocks = if round > 200 && round % 50 == 0 { 10 } else { 1 };
+            for line in [&mut a, &mut b] {
+                line.block = 8 * blocks;
+                line.turn();
+            }
+        }
+        assert!(is_untouched(&a.heard) && is_untouched(&b.heard));
+        assert!(board.figures().iter().all(|figures| figures.slips == 0), "{:?}", board.figures());
     }
 
     #[test]
@@ -322,7 +344,7 @@ mod tests {
             b.turn();
         });
         let [_, to_b] = board.figures();
-        assert!(to_b.delay_samples < 60, "{to_b:?}");
+        assert!(to_b.delay_samples < 180, "{to_b:?}");
         assert!(to_b.octets_dropped >= 1_500, "{to_b:?}");
     }
 

@@ -231,6 +231,7 @@ impl Leg {
         self.watch_digits(around);
         self.watch_timeout(around);
         if self.reports.is_due(around.now) {
+            self.count_reports_kept_out(io, around);
             self.send_report(io, around, false);
         }
         if let Joint::Timeslot(line) = &mut self.joint
@@ -292,6 +293,7 @@ impl Leg {
         around: &mut Surroundings<'_>,
     ) -> Box<LegStatistics> {
         self.admit(io, around);
+        self.count_reports_kept_out(io, around);
         // RFC 3550 §6.3.7: a participant that never sent a packet must not send a BYE.
         if self.outgoing.has_sent() || self.reports.sent() > 0 {
             self.send_report(io, around, true);

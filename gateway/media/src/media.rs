@@ -35,6 +35,7 @@ const EVENTS: usize = 4096;
 pub struct Media {
     config: MediaConfig,
     backend: Backend,
+    relays_in_kernel: bool,
     workers: Vec<Running>,
     ports: Arc<PortRange>,
     serial: AtomicU64,
@@ -106,13 +107,18 @@ impl Media {
             xdp_mode: config.xdp_mode,
             rtp_ports: config.rtp_ports.clone(),
             workers: cores.len(),
+            kernel_relay: config.kernel_relay,
             dscp: config.dscp,
         };
         let (choice, openings) = choose(config.backend, &host)?;
         tracing::info!(backend = %choice.backend, reason = %choice.reason, "packet back end chosen");
+        if config.kernel_relay == Some(true) && !choice.relays_in_kernel {
+            tracing::warn!(backend = %choice.backend, "only af_xdp can relay calls in the kernel");
+        }
         let (sender, receiver) = mpsc::channel(EVENTS);
         let mut media = Self {
             backend: choice.backend,
+            relays_in_kernel: choice.relays_in_kernel,
             workers: Vec::with_capacity(cores.len()),
             ports: Arc::new(PortRange::new(config.rtp_ports.clone())),
             serial: AtomicU64::new(1),
@@ -243,6 +249,11 @@ impl Media {
         }
     }
 
+    /// Whether a pair's stream that needs nothing done to it is relayed in the kernel.
+    pub fn relays_in_kernel(&self) -> bool {
+        self.relays_in_kernel
+    }
+
     /// The back end that carries the packets.
     pub fn backend(&self) -> Backend {
         self.backend
@@ -266,7 +277,7 @@ impl Media {
             core,
             realtime_priority: self.config.realtime_priority,
             tick: self.config.tick,
-            relays_below: self.config.kernel_relay && self.backend == Backend::AfXdp,
+            relays_below: self.relays_in_kernel,
             legs_max,
         };
         let link = Arc::new(Link::new(legs_max));

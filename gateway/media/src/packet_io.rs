@@ -21,6 +21,8 @@ use std::fmt;
 use std::io;
 use std::net::{SocketAddr, UdpSocket};
 
+pub(crate) use trunkline_xdp::Sender;
+
 /// A port of a worker: what a packet came in by or goes out by.
 ///
 /// Valid from [`PacketIo::open_port`] to [`PacketIo::close_port`], then given to another port.
@@ -92,7 +94,7 @@ pub trait PacketIo {
 
     /// Lets nobody but `only` in by a port, if this back end can keep others out before they cost
     /// anything; none: everybody. The owner of the port judges all the same.
-    fn admit(&mut self, _port: PortIndex, _only: Option<SocketAddr>) {}
+    fn admit(&mut self, _port: PortIndex, _only: Option<[Sender; 2]>) {}
 
     /// Packets that were kept out of a port since it was opened.
     fn kept_out(&self, _port: PortIndex) -> u64 {

@@ -4,7 +4,7 @@
 mod common;
 mod hosts;
 
-use std::net::UdpSocket;
+use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::time::Duration;
 
 use common::{FarEnd, wait};
@@ -46,17 +46,17 @@ struct Heard {
 
 impl Call {
     fn new() -> Option<Self> {
-        Self::with_allowance(None)
+        Self::with(None, false)
     }
 
-    fn with_allowance(allowance: Option<PacketAllowance>) -> Option<Self> {
+    fn with(allowance: Option<PacketAllowance>, v6: bool) -> Option<Self> {
         let hosts = Hosts::make()?;
         let media = Media::start(MediaConfig {
             backend: Some(Backend::AfXdp),
             device: Some(DEVICE.to_owned()),
             // A veth sends from its driver only to one that has a program too.
             xdp_mode: Some(Mode::Generic),
-            kernel_relay: true,
+            kernel_relay: Some(true),
             allowance,
             rtp_timeout: Duration::from_millis(400),
             ..common::config(Backend::AfXdp)
@@ -64,13 +64,13 @@ impl Call {
         .expect("the media plane starts");
         let events = media.events().expect("the first to ask");
         let far = |port: u16| {
-            let bind = |port| hosts.bind_far((address(FAR, false), port));
+            let bind = |port| hosts.bind_far((address(FAR, v6), port));
             FarEnd::by(bind(port), bind(port + 1))
         };
         let (a, b) = (far(30_000), far(30_010));
         let spec = |far: &FarEnd| {
             let remote = Some(Remote::new(far.address));
-            let mut spec = RtpLegSpec::g711(address(NEAR, false), remote, Law::A);
+            let mut spec = RtpLegSpec::g711(address(NEAR, v6), remote, Law::A);
             spec.sending.telephone_event = Some(EVENT);
             spec.receiving.push(PayloadFormat {
                 payload_type: EVENT,
@@ -301,6 +301,32 @@ fn a_stranger_brings_nothing_back_and_a_lost_peer_is_noticed() {
 }
 
 #[test]
+fn strangers_of_either_version_are_kept_out_of_both_ports() {
+    for (v6, elsewhere, bits) in [(false, "10.97.0.66", "24"), (true, "fd00:97::66", "64")] {
+        let Some(mut call) = Call::with(None, v6) else { return };
+        let addition = format!("{elsewhere}/{bits}");
+        let add = ["addr", "add", &addition, "dev", "far", "nodad"];
+        call.hosts.ip_far(&add[..if v6 { 6 } else { 5 }]);
+        let elsewhere: IpAddr = elsewhere.parse().expect("an address");
+        let stranger = call.hosts.bind_far((elsewhere, 31_000));
+        // Long enough for the worker to look at the leg.
+        call.speak(250);
+        let (before, rtp) = (call.total(), call.pair.a.local);
+        let packet = call.a.packet(A_LAW, false, &[0; 160]);
+        for _ in 0..50 {
+            stranger.send_to(&packet, rtp).expect("send");
+            let rtcp = SocketAddr::new(rtp.ip(), rtp.port() + 1);
+            stranger.send_to(&packet, rtcp).expect("send");
+        }
+        wait("the stranger's packets", || call.total().dropped_source >= 50);
+        // Those to the RTCP port are counted with the next report, or the last.
+        call.media.close(call.pair.a.leg).expect("closes");
+        wait("the stranger's reports", || call.total().dropped_source == 100);
+        assert_eq!(call.total().received_fast, before.received_fast, "they were kept out below");
+    }
+}
+
+#[test]
 fn the_call_comes_back_when_the_way_is_gone() {
     let Some(mut call) = Call::new() else { return };
     call.speak(200);
@@ -320,7 +346,7 @@ fn the_call_comes_back_when_the_way_is_gone() {
 fn a_source_beyond_its_allowance_is_brought_back_and_held_to_it() {
     // Two hundred packets a second for 20 ms ones, and half a second's worth of them at once.
     let allowance = PacketAllowance { times: 4, burst: Duration::from_millis(500) };
-    let Some(mut call) = Call::with_allowance(Some(allowance)) else { return };
+    let Some(mut call) = Call::with(Some(allowance), false) else { return };
     call.speak(50);
     wait("the kernel's turn", || {
         call.speak(1);

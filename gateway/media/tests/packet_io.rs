@@ -415,6 +415,7 @@ fn host(mode: Mode, workers: usize) -> Host {
         xdp_mode: Some(mode),
         rtp_ports: PORTS,
         workers,
+        kernel_relay: None,
         dscp: 46,
     }
 }
@@ -423,6 +424,9 @@ fn host(mode: Mode, workers: usize) -> Host {
 fn af_xdp_conforms(mode: Mode, worker: usize, workers: usize) {
     let Some(hosts) = Hosts::make() else { return };
     let (choice, openings) = choose(Some(Backend::AfXdp), &host(mode, workers)).unwrap();
+    // From within the driver a veth may not be able to send.
+    assert_eq!(choice.relays_in_kernel, mode == Mode::Generic, "{}", choice.reason);
+    assert_eq!(choice.reason.contains("near is a veth"), mode == Mode::Native, "{}", choice.reason);
     assert!(choice.reason.contains(DEVICE), "{}", choice.reason);
     let mut all: Vec<_> = openings.into_iter().map(|opening| opening.open().unwrap()).collect();
     let mut io = Tended { io: all.remove(worker), others: all };

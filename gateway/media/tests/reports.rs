@@ -174,7 +174,7 @@ fn far_end_that_asks_hears_how_its_voice_arrives() {
     assert_eq!(block.signal_level_dbm0, None);
     assert_eq!(block.concealment, LossConcealment::Standard);
     assert_eq!(block.jitter_buffer, JitterBufferKind::Adaptive);
-    assert_eq!(block.jitter_buffer_maximum_ms, 500);
+    assert_eq!(block.jitter_buffer_maximum_ms, 1000);
     assert_eq!(u32::from(block.jitter_buffer_nominal_ms), figures.playout.delay_ms);
     assert_eq!(u32::from(block.end_system_delay_ms), 20 + figures.playout.delay_ms);
 }

@@ -61,7 +61,7 @@ impl Default for PlayoutConfig {
             start_margin: 80,
             tolerance: 16,
             quick_return: 240,
-            delay_max: 4000,
+            delay_max: 8000,
             pause_after: 960,
             path_delay: 960,
         }
@@ -283,7 +283,7 @@ impl Playout {
     /// Where it stands.
     pub fn statistics(&self) -> PlayoutStatistics {
         PlayoutStatistics {
-            target: self.target.above_least(),
+            target: self.aim().map_or(0, |aim| self.target.above_least(aim)),
             delay: (self.wait_16 / 16).max(0) as u32,
             ..self.statistics
         }

@@ -180,13 +180,13 @@ impl SourceRule {
         is_hopeless
     }
 
-    /// The only source that can be believed until signalling speaks again, if there is but one.
-    pub fn only(&self, now: Instant) -> Option<SocketAddr> {
+    /// The only sources that can be believed until signalling speaks again, if that is settled.
+    pub fn only(&self, now: Instant) -> Option<[SocketAddr; 2]> {
         match self.believed {
-            Believed::Signalled => Some(self.signalled),
-            Believed::Silent => (now >= self.window_end).then_some(self.signalled),
+            Believed::Silent if now < self.window_end => None,
+            Believed::Silent | Believed::Signalled => Some([self.signalled; 2]),
             // The signalled address may take its place back.
-            Believed::Latched(_) => None,
+            Believed::Latched(source) => Some([source, self.signalled]),
         }
     }
 

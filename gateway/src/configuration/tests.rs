@@ -66,16 +66,80 @@ fn a_prefix_is_routed_once_for_the_calls_of_a_side() {
     }
 }
 
+fn with_routes(routes: &str) -> String {
+    LEAST.replace("routes: []", &format!("routes:\n{routes}"))
+}
+
 #[test]
-fn a_route_leads_to_lines_or_to_peers() {
+fn a_route_leads_to_lines_or_to_peers_or_where_the_directory_says() {
     for (route, problem) in [
-        ("prefix: +81", "has neither"),
-        ("prefix: +81, trunk_groups: [a], peers: [\"sip:192.0.2.7\"]", "has both"),
+        ("prefix: +81", "has none of"),
+        ("prefix: +81, trunk_groups: [a], peers: [\"sip:192.0.2.7\"]", "trunk_groups and peers"),
+        ("prefix: +81, directory: true, peers: [\"sip:192.0.2.7\"]", "peers and directory"),
+        ("prefix: +81, directory: true", "directory.servers"),
         ("prefix: +81, peers: [\"tel:+81333331234\"]", "names no host"),
+        ("prefix: +81, peers: [\"sips:gw.example\"]", "no sip: URI"),
+        ("prefix: +81, peers: [{ uri: gw.example, codec: [pcma] }]", "codec"),
+        ("prefix: +81, peers: [{ uri: gw.example, codecs: [] }]", "peers.0.codecs"),
+        ("prefix: +81, peers: [7]", "host:port"),
     ] {
-        let text = LEAST.replace("routes: []", &format!("routes: [{{ {route} }}]"));
-        let error = read(&text).unwrap_err();
-        assert!(error.contains("routes.0") && error.contains(problem), "{error}");
+        let error = read(&with_routes(&format!("- {{ {route} }}\n"))).unwrap_err();
+        assert!(error.contains("routes") && error.contains(problem), "{route}: {error}");
+    }
+    let servers = "directory: { servers: [\"127.0.0.1:5300\"] }\n";
+    let text = format!("{}{servers}", with_routes("- { prefix: +, directory: true }"));
+    let configuration = read(&text).unwrap();
+    assert_eq!(configuration.routes[0].via, Via::Directory);
+    assert!(configuration.reaches_peers());
+}
+
+#[test]
+fn a_peer_of_a_route_has_terms_of_its_own_or_those_of_everybody() {
+    let text = with_routes(
+        "- { prefix: +81, peers: [\"192.0.2.7:5070\", { uri: \"sip:192.0.2.8\", srtp: require, \
+         codecs: [g722, pcmu] }] }\n",
+    );
+    let configuration = read(&format!("{text}srtp: {{ policy: off }}\ncodecs: [pcma]\n")).unwrap();
+    let Via::Peers(peers) = &configuration.routes[0].via else { panic!("peers") };
+    assert_eq!(peers[0].0, "sip:192.0.2.7:5070");
+    let terms = |place: usize, host| configuration.terms_with(&peers[place], host);
+    let everybodys = Terms { srtp: SrtpPolicy::Off, codecs: vec![Codec::Pcma] };
+    assert_eq!(terms(0, "192.0.2.7"), everybodys);
+    let own = Terms { srtp: SrtpPolicy::Require, codecs: vec![Codec::G722, Codec::Pcmu] };
+    assert_eq!(terms(1, "192.0.2.8"), own);
+    assert_eq!(configuration.terms_of_caller("192.0.2.8"), everybodys);
+    assert_eq!(configuration.key_that_permits_srtp().as_deref(), Some("routes.0.peers.1.srtp"));
+    // What check prints is read again.
+    let written = configuration.to_yaml();
+    assert_eq!(read(&written).unwrap().to_yaml(), written);
+    // One switch cannot have two sets of terms.
+    let twice = "- { prefix: +82, peers: [{ uri: \"192.0.2.8\", srtp: off }] }\n";
+    let error = read(&text.replace("routes:\n", &format!("routes:\n{twice}"))).unwrap_err();
+    assert!(error.contains("routes.1.peers.1") && error.contains("same srtp"), "{error}");
+}
+
+#[test]
+fn a_peers_codecs_must_have_packets_of_the_packet_time() {
+    let peer = "- { prefix: +81, peers: [{ uri: gw.example, codecs: [opus] }] }\n";
+    let text = with_routes(peer).replace("127.0.0.1 }", "127.0.0.1, ptime_ms: 30 }");
+    let error = read(&format!("{text}codecs: [pcma]\n")).unwrap_err();
+    assert!(error.contains("rtp.ptime_ms") && error.contains("routes.0.peers.0.codecs"), "{error}");
+}
+
+#[test]
+fn the_kernel_relay_is_switched_on_and_off_or_left_to_the_device() {
+    let relay = |word: &str| {
+        let rtp = format!("127.0.0.1, kernel_relay: {word} }}");
+        read(&LEAST.replace("127.0.0.1 }", &rtp)).map(|read| read.file.rtp.kernel_relay)
+    };
+    use KernelRelay::{Auto, Off, On};
+    assert_eq!(read(LEAST).unwrap().file.rtp.kernel_relay, Auto);
+    for (word, read) in [("auto", Auto), ("on", On), ("off", Off), ("true", On), ("false", Off)] {
+        assert_eq!(relay(word), Ok(read), "{word}");
+    }
+    for word in ["sometimes", "1"] {
+        let error = relay(word).unwrap_err();
+        assert!(error.contains("kernel_relay") && error.contains("write one of them"), "{error}");
     }
 }
 
@@ -129,4 +193,98 @@ fn srtp_that_cannot_be_agreed_on_is_refused() {
     let peers = "srtp: { peers: [{ host: A, policy: off }, { host: a, policy: require }] }\n";
     assert_refused(peers, "srtp.peers.1.host", "one policy");
     assert_refused("srtp: { policy: sometimes }\n", "sometimes", "prefer");
+}
+
+fn span(more: &str) -> String {
+    let line = "line: { tdmoe: { local: \"127.0.0.1:40010\", remote: \"127.0.0.2:40010\" } }";
+    LEAST.replace("spans: []", &format!("spans:\n- {{ name: a, {line}{more} }}"))
+}
+
+#[test]
+fn a_span_speaks_the_variant_that_it_is_given_with_the_timers_that_it_is_given() {
+    let text = ", variant: ins_1500, timers_s: { t303: 5, t309: 6 }, data_link: { n200: 4 }";
+    let first = read(&span(text)).unwrap();
+    let interface = first.file.spans[0].interface();
+    assert_eq!((interface.variant.name, interface.variant.b_channels.len()), ("ins_1500", 23));
+    assert_eq!(first.file.spans[0].law(), trunkline_dsp::g711::Law::Mu);
+    assert_eq!(
+        (interface.timers.t303, interface.timers.t309, interface.timers.t308),
+        (Duration::from_secs(5), Duration::from_secs(6), Duration::from_secs(4))
+    );
+    assert_eq!((interface.link.n200, interface.link.k), (4, 7));
+    // What is printed by `check` means the same.
+    assert_eq!(read(&first.to_yaml()).unwrap().file.spans[0].interface().timers, interface.timers);
+}
+
+#[test]
+fn a_variant_is_spoken_in_another_frame_format_where_that_is_asked_for() {
+    for (text, d_channel) in [
+        ("", 16),
+        (", variant: ni_2", 24),
+        (", variant: qsig, frame: t1", 24),
+        (", variant: ni_2, frame: e1", 16),
+        (", variant: ins_1500, frame: j1", 24),
+    ] {
+        let variant = read(&span(text)).unwrap().file.spans[0].interface().variant;
+        assert_eq!(variant.d_channel, d_channel, "{text}");
+        assert!(!variant.b_channels.contains(&d_channel), "{text}");
+    }
+}
+
+#[test]
+fn an_interface_that_cannot_be_is_refused() {
+    for (text, key, remedy) in [
+        (", variant: ni_3", "ni_3", "euro_isdn"),
+        (", frame: e3", "frame", "e1"),
+        (", timers_s: { t999: 4 }", "t999", "t303"),
+        (", timers_s: { t303: 0 }", "spans.0.timers_s.t303", "from 1"),
+        (", timers_s: { t301: 100000 }", "spans.0.timers_s.t301", "to 3600"),
+        (", data_link: { k: 0 }", "spans.0.data_link.k", "to 127"),
+        (", data_link: { t203_ms: 900 }", "spans.0.data_link.t203_ms", "from 1001"),
+        (", data_link: { n201_octets: 300 }", "spans.0.data_link.n201_octets", "to 260"),
+        (", overlap_receiving_digits: 0", "spans.0.overlap_receiving_digits", "from 1"),
+        (", variant: ni_2, overlap_receiving_digits: 10", "overlap_receiving_digits", "leave"),
+    ] {
+        let error = read(&span(text)).expect_err(text);
+        assert!(error.contains(key) && error.contains(remedy), "{text}: {error}");
+    }
+}
+
+#[test]
+fn what_is_registered_must_fit_the_rest() {
+    let folder = tempfile::tempdir().unwrap();
+    let token = folder.path().join("token");
+    std::fs::write(&token, "tl_secret\n").unwrap();
+    let register = |more: &str| {
+        format!(
+            "directory:\n  register:\n    token_file: {}\n    prefixes: [{{ prefix: \"03\" }}]\n{more}",
+            token.display()
+        )
+    };
+    let at = "    at: ['http://192.0.2.53:9153']\n";
+    let good = read(&format!("{LEAST}{}", register(at))).unwrap();
+    let settings = good.registration.as_ref().unwrap();
+    assert_eq!(
+        (settings.coming.sip.as_str(), settings.token.as_str()),
+        ("127.0.0.1:5060", "tl_secret")
+    );
+    assert!(!format!("{good:?}{}", good.to_yaml()).contains("tl_secret"));
+    for (more, key, remedy) in [
+        ("    at: []\n", "directory.register.at", "list the directories"),
+        ("    at: ['ns1']\n", "register.at.0", "https://host:port"),
+        ("    at: ['https://ns1']\n", "register.authorities", "PEM"),
+        (&format!("{at}    lease_s: 0\n"), "register.lease_s", "1 to 3600"),
+        (&format!("{at}    sip: a b\n"), "register.sip", "host:port"),
+    ] {
+        assert_refused(&register(more), key, remedy);
+    }
+    for (prefix, key, remedy) in [
+        ("{ prefix: \"3\" }", "register.prefixes.0.prefix", "area code"),
+        ("{ prefix: \"03\" }, { prefix: \"+813\" }", "register.prefixes.1.prefix", "once"),
+        ("{ prefix: \"03\", trunk_group: x }", "register.prefixes.0.trunk_group", "name one of"),
+    ] {
+        assert_refused(&register(at).replace("{ prefix: \"03\" }", prefix), key, remedy);
+    }
+    let missing = register(at).replace("/token", "/nowhere");
+    assert_refused(&missing, "register.token_file", "trunkline-directory token");
 }

@@ -5,18 +5,19 @@ use std::time::Instant;
 
 use tokio::sync::mpsc;
 use trunkline_call::LegId;
-use trunkline_call::control::Calling;
+use trunkline_call::control::{Calling, Release};
+use trunkline_call::interworking as call;
 use trunkline_call::routing::{LineNumber, NumberType};
 use trunkline_call::trunk::{BChannel, SpanIndex};
 use trunkline_isdn::{
-    self as isdn, BearerCapability, IsdnError, Location, Number, Output, Presentation, PrimaryRate,
-    Request, Screening, Setup, TransferCapability, Variant,
+    self as isdn, BearerCapability, Cause, IsdnError, Location, Number, Output, Presentation,
+    PrimaryRate, Request, Screening, Setup, TransferCapability, Variant,
 };
 use trunkline_tdm::{
     AlarmState, Clock, Span, SpanConfig, SpanEvent, TdmError, TdmoeConfig, TdmoeLine,
 };
 
-use crate::configuration::{self, LineEntry, Side, SpanEntry};
+use crate::configuration::{self, LineEntry, SpanEntry};
 
 /// A span with its interface.
 #[derive(Debug)]
@@ -27,6 +28,10 @@ pub struct LineSpan {
     pub span: Span,
     /// What is spoken on its D channel.
     pub interface: PrimaryRate,
+    /// National variant of that.
+    pub variant: Variant,
+    /// A number that comes digit by digit is whole with so many; none: numbers come whole.
+    pub overlap_receiving_digits: Option<u8>,
     /// Alarms; a span starts in RED.
     pub alarms: AlarmState,
 }
@@ -35,6 +40,21 @@ impl LineSpan {
     /// New calls may use it: no alarm, data link up.
     pub fn in_service(&self) -> bool {
         self.alarms.is_clear() && self.interface.is_up()
+    }
+
+    /// What a call of ours carries.
+    pub fn speech(&self) -> BearerCapability {
+        BearerCapability {
+            transfer: TransferCapability::Speech,
+            user_layer_1: Some(self.variant.user_layer_1),
+        }
+    }
+
+    /// What a call that came from another line carries on this one: speech has this line's law, data
+    /// has none.
+    fn bearer_onward(&self, bearer: BearerCapability) -> BearerCapability {
+        let user_layer_1 = bearer.user_layer_1.map(|_| self.variant.user_layer_1);
+        BearerCapability { user_layer_1, ..bearer }
     }
 }
 
@@ -47,12 +67,38 @@ pub struct LineLeg {
     pub channel: BChannel,
 }
 
+/// What SETUP said of a caller on the line, for calls that go on to another line.
+#[derive(Clone, Debug)]
+pub struct LineCaller {
+    /// What its B channel carries.
+    pub bearer: BearerCapability,
+    /// Calling number as it came.
+    pub calling: Option<Number>,
+}
+
+impl LineCaller {
+    /// The calling number towards another line: in that line's form where it was `understood`, with
+    /// the presentation and the screening that it came with (Q.931 §4.5.10).
+    pub fn calling_onward(&self, understood: Option<&LineNumber>) -> Option<Number> {
+        let came = self.calling.as_ref()?;
+        Some(match understood {
+            Some(number) => Number {
+                presentation: came.presentation,
+                screening: came.screening,
+                ..Number::new(number_type(number.number_type), number.digits.clone())
+            },
+            None => came.clone(),
+        })
+    }
+}
+
 /// All spans and the legs on them.
 #[derive(Debug, Default)]
 pub struct Lines {
     /// The spans, in the configuration's order.
     pub spans: Vec<LineSpan>,
     legs: HashMap<LegId, LineLeg>,
+    callers: HashMap<LegId, LineCaller>,
     by_call: HashMap<(SpanIndex, isdn::CallId), LegId>,
 }
 
@@ -78,9 +124,17 @@ impl Lines {
                 configuration::Clock::Line => Clock::Line,
                 configuration::Clock::Internal => Clock::Internal,
             };
-            let line = TdmoeLine::open(TdmoeConfig::e1(local, remote, clock)).map_err(failed)?;
+            let interface = entry.interface();
+            let variant = interface.variant;
+            let mut line = TdmoeConfig::e1(local, remote, clock);
+            if variant.d_channel == 24 {
+                line.timeslots = 24;
+            }
+            let line = TdmoeLine::open(line).map_err(failed)?;
             let mut config = SpanConfig::e1(entry.name.clone(), index as u16);
             config.core = entry.core;
+            config.d_channel = Some(variant.d_channel);
+            config.idle = entry.law().idle();
             let (span, mut span_events) = Span::start(config, Box::new(line)).map_err(failed)?;
             let events = events.clone();
             tokio::spawn(async move {
@@ -90,15 +144,13 @@ impl Lines {
                     }
                 }
             });
-            let side = match entry.side {
-                Side::User => isdn::Side::User,
-                Side::Network => isdn::Side::Network,
-            };
-            let interface = PrimaryRate::new(isdn::Configuration::new(side, Variant::EURO_ISDN));
+            let interface = PrimaryRate::new(interface);
             lines.spans.push(LineSpan {
                 name: entry.name.clone(),
                 span,
                 interface,
+                variant,
+                overlap_receiving_digits: entry.overlap_receiving_digits,
                 alarms: AlarmState { red: true, ..AlarmState::default() },
             });
         }
@@ -107,7 +159,7 @@ impl Lines {
 
     /// B channels of every span.
     pub fn b_channels(&self) -> impl Iterator<Item = &'static [u8]> {
-        self.spans.iter().map(|_| Variant::EURO_ISDN.b_channels)
+        self.spans.iter().map(|span| span.variant.b_channels)
     }
 
     /// The line leg of a leg of call control.
@@ -126,8 +178,20 @@ impl Lines {
         self.legs.insert(leg, line);
     }
 
+    /// Adds the leg of a caller.
+    pub fn insert_caller(&mut self, leg: LegId, line: LineLeg, caller: LineCaller) {
+        self.insert(leg, line);
+        self.callers.insert(leg, caller);
+    }
+
+    /// What is known of the caller on a leg, if it called us over a line.
+    pub fn caller(&self, leg: LegId) -> Option<&LineCaller> {
+        self.callers.get(&leg)
+    }
+
     /// Forgets a leg.
     pub fn remove(&mut self, leg: LegId) -> Option<LineLeg> {
+        self.callers.remove(&leg);
         let line = self.legs.remove(&leg)?;
         self.by_call.remove(&(line.channel.span, line.call));
         Some(line)
@@ -150,19 +214,19 @@ impl Lines {
         now: Instant,
         leg: LegId,
         channel: BChannel,
+        bearer: BearerCapability,
         called: &LineNumber,
         calling: Option<Number>,
     ) -> Result<(), IsdnError> {
+        let bearer = self.spans[channel.span].bearer_onward(bearer);
         let setup = Setup {
             channel: channel.timeslot,
             exclusive: true,
-            bearer: BearerCapability {
-                transfer: TransferCapability::Speech,
-                user_layer_1: Some(Variant::EURO_ISDN.user_layer_1),
-            },
+            bearer,
             called: Number::new(number_type(called.number_type), called.digits.clone()),
             calling,
             sending_complete: true,
+            ..Setup::default()
         };
         let call = self.spans[channel.span].interface.setup(now, &setup)?;
         self.insert(leg, LineLeg { call, channel });
@@ -238,9 +302,35 @@ fn number_type(number_type: NumberType) -> isdn::NumberType {
     }
 }
 
-/// Whether a cause was given by the user at the far end (Q.850 §2.2.3).
-pub fn is_from_user(location: Location) -> bool {
-    location == Location::User
+/// What a cause from the line means to call control; `by_us`: a timer here or the like gave it.
+pub fn release_of_line(cause: Cause, by_us: bool) -> Release {
+    if by_us {
+        return Release::by_gateway(cause.value);
+    }
+    // Q.850 §2.2.3.
+    let location = match cause.location {
+        Location::User => call::Location::USER,
+        Location::PrivateLocal => call::Location(1),
+        Location::PublicLocal => call::Location(2),
+        Location::PublicRemote => call::Location(4),
+        Location::Other(value) => call::Location(value),
+    };
+    Release { location: Some(location), ..Release::with_cause(cause.value) }
+}
+
+/// How a leg on the line is ended: a cause whose location is known keeps it.
+pub fn request_of_release(release: &Release) -> Request {
+    let Some(call::Location(value)) = release.location else {
+        return Request::Disconnect { cause: release.cause, in_band: false };
+    };
+    let location = match value {
+        0 => Location::User,
+        1 => Location::PrivateLocal,
+        2 => Location::PublicLocal,
+        4 => Location::PublicRemote,
+        other => Location::Other(other),
+    };
+    Request::PassOn { cause: Cause { value: release.cause, location } }
 }
 
 /// What a span counts, by name.
@@ -262,15 +352,72 @@ pub fn counters(span: &LineSpan) -> BTreeMap<&'static str, u64> {
         ("q921_frames_repeated", interface.link.frames_repeated),
         ("q921_recoveries", interface.link.recoveries),
         ("q921_established", interface.link.established),
+        ("q921_establishments_failed", interface.link.establishments_failed),
+        ("q921_t200_expired", interface.link.t200_expired),
+        ("q921_rejects", interface.link.rejects),
+        ("q921_errors", interface.link.errors),
         ("q931_messages_received", interface.messages_received),
         ("q931_messages_sent", interface.messages_sent),
         ("q931_messages_refused", interface.messages_refused),
+        ("q931_setups_refused", interface.setups_refused),
+        ("q931_collisions", interface.collisions),
+        ("q931_statuses_received", interface.statuses_received),
+        ("q931_statuses_sent", interface.statuses_sent),
+        ("q931_restarts_failed", interface.restarts_failed),
     ])
 }
 
 #[cfg(test)]
 mod tests {
+    use trunkline_call::record::ReleasedBy;
+
     use super::*;
+
+    #[test]
+    fn a_cause_keeps_its_location_from_line_to_line() {
+        for location in [
+            Location::User,
+            Location::PrivateLocal,
+            Location::PublicLocal,
+            Location::PublicRemote,
+            Location::Other(5),
+        ] {
+            let cause = Cause { value: 34, location };
+            let passed_on = request_of_release(&release_of_line(cause, false));
+            assert_eq!(passed_on, Request::PassOn { cause });
+        }
+        // What was decided on here has the location of our own side, and the record says so.
+        let own = Cause { value: 102, location: Location::User };
+        let release = release_of_line(own, true);
+        assert_eq!((release.by, release.is_from_user()), (ReleasedBy::Gateway, false));
+        assert_eq!(
+            request_of_release(&release),
+            Request::Disconnect { cause: 102, in_band: false }
+        );
+    }
+
+    #[test]
+    fn a_calling_number_goes_on_with_its_presentation_and_screening() {
+        let came = Number {
+            presentation: Presentation::Restricted,
+            screening: Screening::Network,
+            ..Number::new(isdn::NumberType::Unknown, "0469595678")
+        };
+        let caller =
+            LineCaller { bearer: BearerCapability::default(), calling: Some(came.clone()) };
+        let national =
+            LineNumber { number_type: NumberType::National, digits: "469595678".to_owned() };
+        let onward = caller.calling_onward(Some(&national)).expect("a number");
+        assert_eq!(
+            (onward.number_type, onward.digits.as_str()),
+            (isdn::NumberType::National, "469595678")
+        );
+        assert_eq!((onward.presentation, onward.screening), (came.presentation, came.screening));
+        // One of the exchange's own plan goes on as it is.
+        let own = Number { digits: "4711".to_owned(), ..came };
+        let caller = LineCaller { calling: Some(own.clone()), ..caller };
+        assert_eq!(caller.calling_onward(None), Some(own));
+    }
 
     #[test]
     fn channel_stays_held_when_a_second_call_on_it_is_refused() {

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use trunkline_call::LegId;
 use trunkline_call::control::{PacketOffer, Release};
-use trunkline_call::interworking::{cause_of_status, status_of_cause, status_onward};
+use trunkline_call::interworking::{Location, cause_of_status, status_of_cause, status_onward};
 use trunkline_call::record::ReleasedBy;
 use trunkline_sip::{Endpoint, IncomingInvite, OutgoingInvite, Rejection, Scheme, Sdp, Uri};
 
@@ -126,14 +126,14 @@ pub fn release(endpoint: &Endpoint, leg: LegId, packet: &PacketLeg, release: Rel
     let outcome = if packet.incoming && !packet.answered {
         // What was said on the packet side is said there, where it means something.
         let status = release.status.and_then(status_onward);
-        let status = status.unwrap_or_else(|| status_of_cause(release.cause, release.from_user));
+        let status =
+            status.unwrap_or_else(|| status_of_cause(release.cause, release.is_from_user()));
         endpoint.reject(
             packet.sip,
             Rejection {
-                status,
-                phrase: None,
                 cause: Some(release.cause),
                 retry_after_s: (status == 503).then(|| retry_after_s(leg)),
+                ..Rejection::status(status)
             },
         )
     } else {
@@ -150,7 +150,7 @@ pub fn release(endpoint: &Endpoint, leg: LegId, packet: &PacketLeg, release: Rel
 pub fn release_of_failure(status: u16, cause: Option<u8>) -> Release {
     Release {
         cause: cause.unwrap_or_else(|| cause_of_status(status)),
-        from_user: matches!(status, 486 | 600 | 603),
+        location: matches!(status, 486 | 600 | 603).then_some(Location::USER),
         status: Some(status),
         by: ReleasedBy::Peer,
     }

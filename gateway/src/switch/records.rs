@@ -102,6 +102,7 @@ impl Records {
         json!({
             "call": name,
             "gateway": gateway,
+            "between": record.between(),
             "called": record.called,
             "number": record.number.map(|number| number.to_string()),
             "calling": record.calling,
@@ -216,6 +217,7 @@ mod tests {
         let line = records.line(&record, "call-7", "gateway-a", &spans, &WallClock::start());
         let line: Value = serde_json::from_str(&line).expect("JSON");
         let media = &line["legs"][0]["media"];
+        assert_eq!(line["between"], "packet_to_line");
         assert_eq!(media["quality"]["r_factor"], 91.23);
         assert_eq!(media["quality"]["mos_cq"], 4.36);
         assert_eq!(media["remote_quality"]["mos_cq"], 4.0);

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::Ordering::Relaxed;
 
+use trunkline_call::record::Between;
 use trunkline_media::{TICK_LATENESS_BOUNDS_US, TICK_WORK_BOUNDS_US, WorkerCounters, WorkerLoad};
 
 use super::{Switch, lines};
@@ -14,6 +15,9 @@ use crate::status::{
 pub(super) fn status(switch: &Switch) -> Status {
     let mut calls = switch.calls.clone();
     calls.set_phases(switch.control.count());
+    let up = switch.control.up_between();
+    calls.up_between =
+        Between::ALL.map(|sides| (sides.name(), up.get(&sides).copied().unwrap_or(0))).into();
     let congestion = switch.control.congestion();
     Status {
         name: switch.configuration.file.name.clone(),
@@ -87,6 +91,7 @@ fn media(switch: &Switch) -> MediaStatus {
             trunkline_media::packet_io::Backend::IoUring => "io_uring",
             trunkline_media::packet_io::Backend::Mio => "mio",
         },
+        kernel_relay: media.relays_in_kernel(),
         legs: media.legs(),
         counters: BTreeMap::from([
             ("packets_received", total.packets_received),

@@ -6,6 +6,7 @@ use std::net::{IpAddr, SocketAddr};
 use serde_json::{Value, json};
 use trunkline_call::LegId;
 use trunkline_call::congestion::Congestion;
+use trunkline_call::control::Wish;
 use trunkline_call::trunk::BChannel;
 use trunkline_dsp::g711::Law;
 use trunkline_media::{
@@ -15,12 +16,14 @@ use trunkline_media::{
 use trunkline_rtp::RtpError;
 use trunkline_rtp::codec::Codec;
 use trunkline_rtp::rtcp::VoipMetrics;
-use trunkline_rtp::sdp::{Crypto, LocalMedia, Negotiated, Sdp, accept_answer, answer, make_offer};
+use trunkline_rtp::sdp::{
+    Audio, Crypto, Direction, LocalMedia, Negotiated, Sdp, accept_answer, answer, make_offer,
+};
 use trunkline_rtp::srtp::Suite;
 use trunkline_tdm::Bearer;
 
 use super::congestion::of_media;
-use crate::configuration::SrtpPolicy;
+use crate::configuration::{SrtpPolicy, Terms};
 
 mod crossings;
 mod pairs;
@@ -62,7 +65,12 @@ pub struct OnTimeslot {
     /// The packet leg that it belongs to; in a call from line to line the leg that called.
     pub leg: LegId,
     end: End,
+    /// Law of the line, where that of the end is another one.
+    line_law: Option<Law>,
 }
+
+/// A span's blocks have so many samples at most.
+const BLOCK_SAMPLES_MAX: usize = 160;
 
 #[derive(Debug)]
 enum End {
@@ -74,11 +82,38 @@ enum End {
     Called(Box<CrossEnd>),
 }
 
+impl End {
+    fn law(&self) -> Law {
+        match self {
+            Self::Packet(end) => end.law(),
+            Self::Calling(end) | Self::Called(end) => end.law(),
+        }
+    }
+
+    fn exchange(&mut self, from_line: &[u8], to_line: &mut [u8]) {
+        match self {
+            Self::Packet(end) => end.exchange(from_line, to_line),
+            Self::Calling(end) | Self::Called(end) => end.exchange(from_line, to_line),
+        }
+    }
+}
+
 impl Bearer for OnTimeslot {
     fn exchange(&mut self, from_line: &[u8], to_line: &mut [u8]) {
-        match &mut self.end {
-            End::Packet(end) => end.exchange(from_line, to_line),
-            End::Calling(end) | End::Called(end) => end.exchange(from_line, to_line),
+        let Some(line_law) = self.line_law else {
+            self.end.exchange(from_line, to_line);
+            return;
+        };
+        let law = self.end.law();
+        let mut octets = [0; BLOCK_SAMPLES_MAX];
+        for (from_line, to_line) in
+            from_line.chunks(BLOCK_SAMPLES_MAX).zip(to_line.chunks_mut(BLOCK_SAMPLES_MAX))
+        {
+            let octets = &mut octets[..from_line.len()];
+            octets.copy_from_slice(from_line);
+            line_law.convert_block(octets, law);
+            self.end.exchange(octets, to_line);
+            law.convert_block(to_line, line_law);
         }
     }
 }
@@ -88,15 +123,19 @@ struct VoiceLeg {
     media: trunkline_media::LegId,
     /// With the leg's keys, which stay over all its descriptions.
     local: LocalMedia,
-    /// Our last offer.
+    /// Our last offer before the call was answered.
     offer: Option<Sdp>,
+    /// Our description that is in force.
+    said: Option<Sdp>,
+    /// Our offer in the call that is not answered yet.
+    offered_onward: Option<Sdp>,
     /// It was answered, and the answer is in force.
     answered: bool,
     /// Until it sits on a B channel; a leg of a pair has none.
     end: Option<TimeslotEnd>,
     /// Codecs offered and accepted, best first.
     codecs: Vec<Codec>,
-    /// The codec that was agreed on in the answer to our offer.
+    /// The codec that was agreed on last.
     codec: Option<Codec>,
     /// The leg that called, of a pair of which this is the leg that is called.
     caller: Option<LegId>,
@@ -107,14 +146,31 @@ struct VoiceLeg {
 pub struct VoiceSettings {
     /// Address that RTP is sent from and received on.
     pub address: IpAddr,
-    /// Codecs, best first.
-    pub codecs: Vec<Codec>,
     /// Packet time towards RTP, in ms.
     pub ptime_ms: u16,
     /// SRTP suites, best first.
     pub suites: Vec<Suite>,
     /// Canonical name in RTCP.
     pub cname: String,
+    /// Law of the speech on each span.
+    pub line_laws: Vec<Law>,
+}
+
+impl VoiceSettings {
+    fn law_of(&self, channel: BChannel) -> Law {
+        self.line_laws.get(channel.span).copied().unwrap_or(Law::A)
+    }
+
+    /// The law of timeslots' ends, which are made before a channel is chosen: that of all spans.
+    /// Where they differ, some have to turn one into the other.
+    fn law(&self) -> Law {
+        let is_mu = |law: &Law| *law == Law::Mu;
+        if !self.line_laws.is_empty() && self.line_laws.iter().all(is_mu) {
+            Law::Mu
+        } else {
+            Law::A
+        }
+    }
 }
 
 /// The media of all packet legs.
@@ -165,30 +221,34 @@ impl Voice {
         leg: LegId,
         description: &[u8],
         from: IpAddr,
-        policy: SrtpPolicy,
+        terms: &Terms,
     ) -> Result<Vec<u8>, VoiceError> {
         let offer = Sdp::parse(description)?;
         // The answer needs a port, and the port's leg needs what is negotiated: so negotiate with
         // any port first.
-        let any_port = self.local_media(policy);
-        let (_, negotiated) = answer(&offer, &any_port, &self.settings.codecs)?;
+        let any_port = self.local_media(terms.srtp);
+        let (_, negotiated) = answer(&offer, &any_port, &terms.codecs)?;
         let agreed = Agreed::of(&negotiated, from);
-        let local = self.open(leg, any_port, agreed)?;
-        let (answer, _) = answer(&offer, &local, &self.settings.codecs)?;
-        Ok(answer.to_string().into_bytes())
+        let local = self.open(leg, any_port, agreed, &terms.codecs)?;
+        let (answer, _) = answer(&offer, &local, &terms.codecs)?;
+        let text = answer.to_string().into_bytes();
+        if let Some(voice) = self.legs.get_mut(&leg) {
+            voice.said = Some(answer);
+        }
+        Ok(text)
     }
 
     /// Opens the media of a leg that we make an offer to; gives the offer: of SRTP if
-    /// `with_srtp`, else of plain RTP. `policy` is for what the leg's peer offers later.
+    /// `with_srtp`, else of plain RTP. The SRTP of `terms` is for what the leg's peer offers later.
     pub fn offer(
         &mut self,
         leg: LegId,
-        policy: SrtpPolicy,
+        terms: &Terms,
         with_srtp: bool,
     ) -> Result<Vec<u8>, VoiceError> {
-        let agreed = self.nothing_agreed();
-        let local = self.local_media(policy);
-        self.open(leg, local, agreed)?;
+        let agreed = self.nothing_agreed(&terms.codecs);
+        let local = self.local_media(terms.srtp);
+        self.open(leg, local, agreed, &terms.codecs)?;
         self.offer_anew(leg, with_srtp)
     }
 
@@ -201,6 +261,7 @@ impl Voice {
         }
         let offer = make_offer(&local, &voice.codecs);
         let text = offer.to_string().into_bytes();
+        voice.said = Some(offer.clone());
         voice.offer = Some(offer);
         voice.answered = false;
         Ok(text)
@@ -233,20 +294,26 @@ impl Voice {
         self.legs.get(&leg).is_some_and(|voice| voice.offer.is_some() && !voice.answered)
     }
 
-    /// The peer offers something else in a call that is up (hold, another address); gives our
-    /// answer.
+    /// The peer offers something else in a call that is up (hold, another address), while the other
+    /// party wishes `other`; gives our answer, and what the peer wishes.
     pub fn offered_again(
         &mut self,
         leg: LegId,
         description: &[u8],
         from: Option<IpAddr>,
-    ) -> Result<Vec<u8>, VoiceError> {
+        other: Wish,
+    ) -> Result<(Vec<u8>, Wish), VoiceError> {
         let offer = Sdp::parse(description)?;
         let voice = self.legs.get_mut(&leg).ok_or(VoiceError::NoLeg)?;
         voice.local.version += 1;
+        voice.local.direction = direction_of(other);
         let (answer, negotiated) = answer(&offer, &voice.local, &voice.codecs)?;
         self.media.update(voice.media, RtpLegUpdate::negotiated(&negotiated, from))?;
-        Ok(answer.to_string().into_bytes())
+        voice.codec = Some(negotiated.codec);
+        let offered = offer.audio().map(Audio::effective_direction).unwrap_or_default();
+        let text = answer.to_string().into_bytes();
+        voice.said = Some(answer);
+        Ok((text, Wish { speaks: offered.sends(), listens: offered.receives() }))
     }
 
     /// Connects a packet leg with a B channel: gives what to attach there. Nothing when that still
@@ -254,7 +321,9 @@ impl Voice {
     pub fn join(&mut self, leg: LegId, channel: BChannel) -> Vec<(BChannel, OnTimeslot)> {
         let Some(voice) = self.legs.get_mut(&leg) else { return Vec::new() };
         match voice.end.take() {
-            Some(end) => vec![(channel, OnTimeslot { leg, end: End::Packet(Box::new(end)) })],
+            Some(end) => {
+                vec![(channel, self.on(channel, leg, End::Packet(Box::new(end)), false))]
+            }
             None => {
                 self.waiting.insert(leg, channel);
                 Vec::new()
@@ -267,7 +336,8 @@ impl Voice {
         if !matches!(bearer.end, End::Calling(_))
             && let Some(channel) = self.waiting.remove(&bearer.leg)
         {
-            return Some((channel, bearer));
+            let is_data = self.is_data(bearer.leg);
+            return Some((channel, self.on(channel, bearer.leg, bearer.end, is_data)));
         }
         // What still lives may be joined to another channel later.
         match bearer.end {
@@ -313,6 +383,7 @@ impl Voice {
         leg: LegId,
         mut local: LocalMedia,
         agreed: Agreed,
+        codecs: &[Codec],
     ) -> Result<LocalMedia, VoiceError> {
         let opened = self.media.open(self.spec(agreed))?;
         local.rtp = opened.local;
@@ -324,9 +395,11 @@ impl Voice {
                 media: opened.leg,
                 local: local.clone(),
                 offer: None,
+                said: None,
+                offered_onward: None,
                 answered: false,
                 end: Some(opened.timeslot),
-                codecs: self.settings.codecs.clone(),
+                codecs: codecs.to_vec(),
                 codec: None,
                 caller: None,
             },
@@ -334,8 +407,8 @@ impl Voice {
         Ok(local)
     }
 
-    fn nothing_agreed(&self) -> Agreed {
-        Agreed::nothing(self.settings.codecs[0], self.settings.ptime_ms)
+    fn nothing_agreed(&self, codecs: &[Codec]) -> Agreed {
+        Agreed::nothing(codecs[0], self.settings.ptime_ms)
     }
 
     fn spec(&self, agreed: Agreed) -> RtpLegSpec {
@@ -344,11 +417,18 @@ impl Voice {
             remote: agreed.remote,
             sending: agreed.sending,
             receiving: agreed.receiving,
-            line_law: Law::A,
+            line_law: self.settings.law(),
             detect_digits: true,
             cname: self.settings.cname.clone(),
             protection: agreed.protection,
         }
+    }
+
+    /// A bearer for a B channel: speech is turned into the line's law, data is not touched.
+    fn on(&self, channel: BChannel, leg: LegId, end: End, is_data: bool) -> OnTimeslot {
+        let line_law = self.settings.law_of(channel);
+        let is_other = !is_data && line_law != end.law();
+        OnTimeslot { leg, end, line_law: is_other.then_some(line_law) }
     }
 
     /// What we say of a new leg, at a port that is still to be found.
@@ -395,6 +475,11 @@ impl Agreed {
             protection: Protection::Plain,
         }
     }
+}
+
+/// The direction that stands for a party towards the other one.
+fn direction_of(wish: Wish) -> Direction {
+    Direction::of(wish.speaks, wish.listens)
 }
 
 /// The port beside that of RTP (RFC 3550 §11).

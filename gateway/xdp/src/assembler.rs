@@ -41,6 +41,17 @@ pub(crate) enum Width {
     Octets8 = 0x18,
 }
 
+impl Width {
+    pub(crate) fn bits(self) -> i32 {
+        match self {
+            Self::Octet => 8,
+            Self::Octets2 => 16,
+            Self::Octets4 => 32,
+            Self::Octets8 => 64,
+        }
+    }
+}
+
 /// What is done with two operands.
 #[derive(Debug, Clone, Copy)]
 #[repr(u8)]

@@ -129,6 +129,13 @@ impl Bypass {
         }))
     }
 
+    /// Whether the program can send what has come (`XDP_TX`), as far as that is known: behind every
+    /// driver, and from within those of hardware that take a program at all. Devices of software
+    /// differ: a veth pair sends from there only to an end that has a program too.
+    pub fn sends_from_program(&self) -> bool {
+        self.mode == Mode::Generic || self.device.kind.is_none()
+    }
+
     fn by(
         device: &Device,
         ports: &std::ops::RangeInclusive<u16>,

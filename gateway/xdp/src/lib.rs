@@ -17,5 +17,5 @@ mod umem;
 pub use bpf::Mode;
 pub use bypass::{Bypass, Lanes, Onward};
 pub use error::XdpError;
-pub use ports::{PortTable, Relay, Relayed};
+pub use ports::{PortTable, Relay, Relayed, Sender};
 pub use socket::Binding;

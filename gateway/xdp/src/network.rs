@@ -8,7 +8,7 @@ use netlink_packet_core::{
     NLM_F_DUMP, NLM_F_REQUEST, NetlinkHeader, NetlinkMessage, NetlinkPayload,
 };
 use netlink_packet_route::address::{AddressAttribute, AddressMessage};
-use netlink_packet_route::link::{LinkAttribute, LinkMessage};
+use netlink_packet_route::link::{LinkAttribute, LinkInfo, LinkMessage};
 use netlink_packet_route::neighbour::{
     NeighbourAddress, NeighbourAttribute, NeighbourMessage, NeighbourState,
 };
@@ -38,6 +38,8 @@ pub struct Device {
     pub address: [u8; 6],
     /// Octets of the longest IP packet.
     pub mtu: usize,
+    /// What kind of software it is made of (`veth`, `bridge`, …); none: it is one of hardware.
+    pub kind: Option<String>,
 }
 
 /// How frames get to an address by a device.
@@ -93,20 +95,26 @@ impl Network {
         let mut wanted = LinkMessage::default();
         wanted.header.index = index;
         let answers = self.ask(RouteNetlinkMessage::GetLink(wanted), false, "its link")?;
-        let (mut address, mut mtu) = (None, None);
+        let (mut address, mut mtu, mut kind) = (None, None, None);
         for answer in answers {
             let RouteNetlinkMessage::NewLink(link) = answer else { continue };
             for attribute in link.attributes {
                 match attribute {
                     LinkAttribute::Address(octets) => address = octets.try_into().ok(),
                     LinkAttribute::Mtu(octets) => mtu = Some(octets as usize),
+                    LinkAttribute::LinkInfo(infos) => {
+                        kind = infos.into_iter().find_map(|info| match info {
+                            LinkInfo::Kind(kind) => Some(kind.to_string()),
+                            _ => None,
+                        });
+                    }
                     _ => {}
                 }
             }
         }
         match (address, mtu) {
             (Some(address), Some(mtu)) if address != [0; 6] => {
-                Ok(Device { name: name.to_owned(), index, address, mtu })
+                Ok(Device { name: name.to_owned(), index, address, mtu, kind })
             }
             _ => Err(XdpError::NoEthernet { device: name.to_owned() }),
         }

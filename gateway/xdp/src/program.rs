@@ -4,7 +4,7 @@
 //! ```text
 //! IPv4 or IPv6 without options, whole, UDP, port of the range?        no -> PASS
 //! port open, and the address ours?                                    no -> PASS
-//! only one sender let in by it, and another one?                      yes -> DROP, counted
+//! only some senders let in by it, and another one?                    yes -> DROP, counted
 //! port relayed, and RTP of the peer, payload type and stream agreed?  yes -> rewrite, TX
 //! to the AF_XDP socket of (queue, worker); without one                -> PASS
 //! ```
@@ -13,8 +13,8 @@ use std::mem::offset_of;
 use std::os::fd::BorrowedFd;
 
 use crate::assembler::{Arithmetic, Assembler, Condition, Instruction, Label, Register, Width};
-use crate::ports::{Entry, PortTable, action};
-use Arithmetic::{Add, And, Or, ShiftRight, Subtract, Xor};
+use crate::ports::{CLOSED, Entry, Place, PortTable, SENDERS, SET, action};
+use Arithmetic::{Add, And, Multiply, Or, ShiftRight, Subtract, Xor};
 use Condition::{Above, AnyBit, Equal, NotEqual};
 use Register::{R0, R1, R2, R3, R4, R5, R6, R7, R8, R9, R10};
 use Width::{Octet, Octets2, Octets4};
@@ -50,6 +50,7 @@ const RTP: i16 = UDP + 8;
 const RTP_OCTETS: i16 = 12;
 // And for IPv6.
 const IP6_NEXT_HEADER: i16 = IP + 6;
+const IP6_SOURCE: i16 = IP + 8;
 const IP6_DESTINATION: i16 = IP + 24;
 const UDP6: i16 = IP + 40;
 
@@ -87,14 +88,7 @@ pub(crate) fn program(
     p.load(Octets4, R3, R7, IP_DESTINATION);
     p.load(Octets4, R4, R9, field(offset_of!(Entry, local)));
     p.jump_if(R3, NotEqual, R4, pass);
-    p.load(Octets4, R4, R9, field(offset_of!(Entry, admitted)));
-    p.jump_if(R4, Equal, 0, ours);
-    p.load(Octets4, R3, R7, IP_SOURCE);
-    p.jump_if(R3, NotEqual, R4, stranger);
-    p.load(Octets2, R3, R7, UDP);
-    p.load(Octets2, R4, R9, field(offset_of!(Entry, admitted_port)));
-    p.jump_if(R3, NotEqual, R4, stranger);
-    p.jump(ours);
+    keep_strangers_out(&mut p, IP_SOURCE, 1, UDP, ours, stranger);
 
     p.place(v6);
     reach(&mut p, UDP6 + 8, pass);
@@ -109,6 +103,7 @@ pub(crate) fn program(
         p.load(Octets4, R4, R9, field(offset_of!(Entry, local)) + 4 * word);
         p.jump_if(R3, NotEqual, R4, pass);
     }
+    keep_strangers_out(&mut p, IP6_SOURCE, 4, UDP6, ours, stranger);
 
     p.place(ours);
     p.load(Octets4, R3, R9, field(offset_of!(Entry, action)));
@@ -118,7 +113,7 @@ pub(crate) fn program(
 
     p.place(steer);
     p.load(Octets4, R2, R6, CONTEXT_QUEUE);
-    p.alu(Arithmetic::Multiply, R2, workers as i32);
+    p.alu(Multiply, R2, workers as i32);
     p.load(Octets4, R3, R9, field(offset_of!(Entry, worker)));
     p.alu(Add, R2, R3);
     p.map(R1, sockets);
@@ -161,6 +156,45 @@ fn look_up(p: &mut Assembler, ports: &PortTable, pass: Label) {
     p.mov(R9, R0);
     p.load(Octets4, R3, R9, field(offset_of!(Entry, action)));
     p.jump_if(R3, Equal, action::PASS as i32, pass);
+}
+
+/// Jumps to `ours` or to `stranger`: whether the sender is let in, whose address of so many words is
+/// at `host` and whose port is at `port`.
+fn keep_strangers_out(
+    p: &mut Assembler,
+    host: i16,
+    words: i16,
+    port: i16,
+    ours: Label,
+    stranger: Label,
+) {
+    p.load(Octets4, R4, R9, field(offset_of!(Entry, admission.in_force)));
+    p.mov(R3, R4);
+    p.alu(And, R3, CLOSED as i32);
+    p.jump_if(R3, Equal, 0, ours);
+    // R4: the set in force. What is read of it depends on the word that says so, and is ordered
+    // behind it by that.
+    p.alu(And, R4, SET as i32);
+    p.alu(Multiply, R4, size_of::<[Place; SENDERS]>() as i32);
+    p.alu(Add, R4, R9);
+    for number in 0..SENDERS {
+        let place = offset_of!(Entry, admission.sets) + number * size_of::<Place>();
+        let other = if number + 1 == SENDERS { stranger } else { p.label() };
+        for word in 0..words {
+            p.load(Octets4, R3, R7, host + 4 * word);
+            p.load(Octets4, R5, R4, field(place + offset_of!(Place, host)) + 4 * word);
+            p.jump_if(R3, NotEqual, R5, other);
+        }
+        p.load(Octets2, R5, R4, field(place + offset_of!(Place, port)));
+        p.jump_if(R5, Equal, 0, ours);
+        p.load(Octets2, R3, R7, port);
+        p.jump_if(R3, Equal, R5, ours);
+        if number + 1 == SENDERS {
+            p.jump(stranger);
+        } else {
+            p.place(other);
+        }
+    }
 }
 
 /// Sends an RTP packet of the agreed stream on; jumps to `steer` with anything else, untouched.
@@ -230,7 +264,7 @@ fn relay(p: &mut Assembler, steer: Label) {
     p.alu(ShiftRight, R3, 32);
     p.alu_32(Arithmetic::Move, R0, R0);
     p.alu(Add, R0, R3);
-    fold(p, 3);
+    fold(p, R0, R3, 3);
     // RFC 768: zero means none.
     p.jump_if(R0, NotEqual, 0, store);
     p.mov(R0, 0xFFFF);
@@ -276,32 +310,21 @@ fn rewrite(p: &mut Assembler, entry: impl Fn(usize) -> i16) {
     p.store_number(Octets2, R7, IP + 4, 0);
     p.store_number(Octets2, R7, IP_FRAGMENT, network(0x4000));
     p.store_number(Octets2, R7, IP_HOPS, network(64 << 8 | 17));
-    for (to, from) in [
-        (IP_SOURCE, offset_of!(Entry, source)),
-        (IP_DESTINATION, offset_of!(Entry, destination)),
-        (RTP + 8, offset_of!(Entry, ssrc_out)),
+    for (width, to, from) in [
+        (Octets4, IP_SOURCE, offset_of!(Entry, source)),
+        (Octets4, IP_DESTINATION, offset_of!(Entry, destination)),
+        (Octets2, UDP, offset_of!(Entry, source_port)),
+        (Octets2, UDP_DESTINATION, offset_of!(Entry, destination_port)),
+        (Octets4, RTP + 8, offset_of!(Entry, ssrc_out)),
     ] {
-        p.load(Octets4, R3, R9, entry(from));
-        p.store(Octets4, R7, to, R3);
-    }
-    for (to, from) in [
-        (UDP, offset_of!(Entry, source_port)),
-        (UDP_DESTINATION, offset_of!(Entry, destination_port)),
-    ] {
-        p.load(Octets2, R3, R9, entry(from));
-        p.store(Octets2, R7, to, R3);
+        p.load(width, R3, R9, entry(from));
+        p.store(width, R7, to, R3);
     }
     // The header's checksum: constant words and the length.
     p.load(Octets4, R3, R9, entry(offset_of!(Entry, ip_sum)));
     p.load(Octets2, R4, R7, IP_TOTAL_LENGTH);
     p.alu(Add, R3, R4);
-    for _ in 0..2 {
-        p.mov(R4, R3);
-        p.alu(ShiftRight, R4, 16);
-        p.alu(And, R3, 0xFFFF);
-        p.alu(Add, R3, R4);
-    }
-    p.alu(Xor, R3, 0xFFFF);
+    fold(p, R3, R4, 2);
     p.store(Octets2, R7, IP_CHECKSUM, R3);
     // RTP: the marker stays, the numbers move.
     p.load(Octet, R3, R7, RTP + 1);
@@ -309,29 +332,28 @@ fn rewrite(p: &mut Assembler, entry: impl Fn(usize) -> i16) {
     p.load(Octet, R4, R9, entry(offset_of!(Entry, payload_type_out)));
     p.alu(Or, R3, R4);
     p.store(Octet, R7, RTP + 1, R3);
-    p.load(Octets2, R3, R7, RTP + 2);
-    p.swap(R3, 16);
-    p.load(Octets2, R4, R9, entry(offset_of!(Entry, sequence_offset)));
-    p.alu(Add, R3, R4);
-    p.swap(R3, 16);
-    p.store(Octets2, R7, RTP + 2, R3);
-    p.load(Octets4, R3, R7, RTP + 4);
-    p.swap(R3, 32);
-    p.load(Octets4, R4, R9, entry(offset_of!(Entry, timestamp_offset)));
-    p.alu(Add, R3, R4);
-    p.swap(R3, 32);
-    p.store(Octets4, R7, RTP + 4, R3);
+    for (width, at, offset) in [
+        (Octets2, RTP + 2, offset_of!(Entry, sequence_offset)),
+        (Octets4, RTP + 4, offset_of!(Entry, timestamp_offset)),
+    ] {
+        p.load(width, R3, R7, at);
+        p.swap(R3, width.bits());
+        p.load(width, R4, R9, entry(offset));
+        p.alu(Add, R3, R4);
+        p.swap(R3, width.bits());
+        p.store(width, R7, at, R3);
+    }
 }
 
-/// Folds R0 into 16 bits and complements it; R3 is lost.
-fn fold(p: &mut Assembler, times: usize) {
+/// Folds a sum into 16 bits and complements it; what is in `carry` is lost.
+fn fold(p: &mut Assembler, sum: Register, carry: Register, times: usize) {
     for _ in 0..times {
-        p.mov(R3, R0);
-        p.alu(ShiftRight, R3, 16);
-        p.alu(And, R0, 0xFFFF);
-        p.alu(Add, R0, R3);
+        p.mov(carry, sum);
+        p.alu(ShiftRight, carry, 16);
+        p.alu(And, sum, 0xFFFF);
+        p.alu(Add, sum, carry);
     }
-    p.alu(Xor, R0, 0xFFFF);
+    p.alu(Xor, sum, 0xFFFF);
 }
 
 fn field(offset: usize) -> i16 {

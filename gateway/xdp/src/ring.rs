@@ -5,13 +5,10 @@ mod memory;
 #[cfg(loom)]
 mod model;
 
-use std::io;
-use std::os::fd::BorrowedFd;
-
 #[cfg(not(loom))]
-use memory::Memory;
+pub(crate) use memory::Memory;
 #[cfg(loom)]
-use model::Memory;
+pub(crate) use model::Memory;
 
 use crate::sync::Ordering;
 
@@ -35,17 +32,7 @@ pub(crate) struct FromKernel<T> {
 }
 
 impl<T: Copy> ToKernel<T> {
-    /// The ring of `size` slots (a power of two) of a socket.
-    pub(crate) fn map(
-        socket: BorrowedFd<'_>,
-        page_offset: i64,
-        at: libc::xdp_ring_offset,
-        size: u32,
-    ) -> io::Result<Self> {
-        Memory::map(socket, page_offset, at, size).map(Self::over)
-    }
-
-    fn over(memory: Memory<T>) -> Self {
+    pub(crate) fn over(memory: Memory<T>) -> Self {
         Self { memory, written: 0, read: 0 }
     }
 
@@ -81,17 +68,7 @@ impl<T: Copy> ToKernel<T> {
 }
 
 impl<T: Copy> FromKernel<T> {
-    /// The ring of `size` slots (a power of two) of a socket.
-    pub(crate) fn map(
-        socket: BorrowedFd<'_>,
-        page_offset: i64,
-        at: libc::xdp_ring_offset,
-        size: u32,
-    ) -> io::Result<Self> {
-        Memory::map(socket, page_offset, at, size).map(Self::over)
-    }
-
-    fn over(memory: Memory<T>) -> Self {
+    pub(crate) fn over(memory: Memory<T>) -> Self {
         Self { memory, read: 0, written: 0 }
     }
 

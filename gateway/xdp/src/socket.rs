@@ -5,7 +5,7 @@ use std::mem;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::sync::Arc;
 
-use crate::ring::{FromKernel, ToKernel};
+use crate::ring::{FromKernel, Memory, ToKernel};
 use crate::umem::{FRAME_OCTETS, Umem};
 
 /// How packets come into our memory, the best first.
@@ -77,16 +77,14 @@ impl Socket {
         set(socket, libc::XDP_UMEM_COMPLETION_RING, &sizes.completed)
             .map_err(|e| ("completion ring", e))?;
         let (received, outgoing, offsets) = packet_rings(socket, sizes)?;
-        let fill =
-            ToKernel::map(socket, libc::XDP_UMEM_PGOFF_FILL_RING as i64, offsets.fr, sizes.fill)
-                .map_err(|e| ("fill ring", e))?;
-        let completed = FromKernel::map(
-            socket,
-            libc::XDP_UMEM_PGOFF_COMPLETION_RING as i64,
-            offsets.cr,
-            sizes.completed,
-        )
-        .map_err(|e| ("completion ring", e))?;
+        let at = libc::XDP_UMEM_PGOFF_FILL_RING as i64;
+        let fill = Memory::map(socket, at, offsets.fr, sizes.fill)
+            .map(ToKernel::over)
+            .map_err(|e| ("fill ring", e))?;
+        let at = libc::XDP_UMEM_PGOFF_COMPLETION_RING as i64;
+        let completed = Memory::map(socket, at, offsets.cr, sizes.completed)
+            .map(FromKernel::over)
+            .map_err(|e| ("completion ring", e))?;
         let how = match binding {
             Binding::ZeroCopy => libc::XDP_ZEROCOPY,
             Binding::Copy => libc::XDP_COPY,
@@ -198,9 +196,11 @@ fn packet_rings(socket: BorrowedFd<'_>, sizes: RingSizes) -> Result<PacketRings,
     if outcome != 0 {
         return Err(("ring offsets", io::Error::last_os_error()));
     }
-    let received = FromKernel::map(socket, libc::XDP_PGOFF_RX_RING, offsets.rx, sizes.received)
+    let received = Memory::map(socket, libc::XDP_PGOFF_RX_RING, offsets.rx, sizes.received)
+        .map(FromKernel::over)
         .map_err(|e| ("receive ring", e))?;
-    let outgoing = ToKernel::map(socket, libc::XDP_PGOFF_TX_RING, offsets.tx, sizes.outgoing)
+    let outgoing = Memory::map(socket, libc::XDP_PGOFF_TX_RING, offsets.tx, sizes.outgoing)
+        .map(ToKernel::over)
         .map_err(|e| ("send ring", e))?;
     Ok((received, outgoing, offsets))
 }

@@ -37,6 +37,7 @@ pub(super) async fn gateways(
             Ok(routes)
         }
         Resolution::UnknownNumber => Err(CallError::NoGateway),
+        Resolution::NoGateway => Err(CallError::GatewaysOut),
         Resolution::Unavailable(why) => Err(why.into()),
     }
 }

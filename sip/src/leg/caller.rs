@@ -18,7 +18,7 @@ use tokio::net::TcpSocket;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
-use super::{ALLOW, Command, Leg, Phase, value_of};
+use super::{ALLOW, Command, Leg, Phase, further_header, value_of};
 use crate::config::{Credential, OutgoingInvite};
 use crate::endpoint::{Shared, clean};
 use crate::event::{Event, LegId, Transport};
@@ -276,12 +276,7 @@ fn send(
         headers.push(Header::SessionExpires(interval_s.to_string().into()));
         headers.push(make_header("Min-SE", shared.config.min_se_s.to_string()));
     }
-    for (name, value) in &invite.headers {
-        let name: String =
-            name.chars().filter(|c| c.is_ascii_alphanumeric() || *c == '-').collect();
-        let value: String = value.chars().filter(|c| !c.is_control()).collect();
-        headers.push(make_header(&name, value));
-    }
+    headers.extend(invite.headers.iter().map(|(name, value)| further_header(name, value)));
     let option = InviteOption {
         caller_display_name: invite
             .from_display

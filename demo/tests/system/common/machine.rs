@@ -13,8 +13,8 @@ use std::time::{Duration, Instant};
 /// How often a call is made at most.
 const CALLS_MAX: usize = 6;
 
-/// A sleeper that wakes this much too late met a busy or absent core: two ticks of the media.
-const LATE: Duration = Duration::from_millis(10);
+/// A sleeper that wakes this much too late met a busy or absent core: a tick of the media.
+const LATE: Duration = Duration::from_millis(5);
 
 /// Time between two looks of a sleeper.
 const LOOK_EVERY: Duration = Duration::from_millis(5);

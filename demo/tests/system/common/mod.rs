@@ -42,9 +42,14 @@ thread_local! {
 
 /// A system of its own for one test, on the loopback network `number`, beside other tests.
 pub fn system(number: u8, adjust: impl FnOnce(&mut Layout)) -> (Network, tempfile::TempDir) {
+    share_machine();
+    start(number, adjust)
+}
+
+/// Waits until the machine is not one test's alone, and has a part of it until the test's end.
+pub fn share_machine() {
     let share = || Share::Part { _held: MACHINE.read().unwrap_or_else(PoisonError::into_inner) };
     SHARE.with_borrow_mut(|held| _ = held.get_or_insert_with(share));
-    start(number, adjust)
 }
 
 /// The same while no other test runs: a second system would take its time from the media.

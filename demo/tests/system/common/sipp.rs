@@ -152,6 +152,73 @@ impl Scenario {
         scenario.send("ACK", sequence, "[branch]", true, "")
     }
 
+    /// An offer within the call that must want this direction; it is answered with `answered`.
+    pub fn expect_offer(self, number: u32, direction: &str, answered: &str) -> Self {
+        let mut scenario = self.step(&format!(
+            "<recv request=\"INVITE\" timeout=\"30000\"><action><ereg regexp=\"a={direction}\" \
+             search_in=\"body\" check_it=\"true\" assign_to=\"{number}\"/></action></recv>"
+        ));
+        scenario.steps.push_str(&format!("<Reference variables=\"{number}\"/>\n"));
+        let session = SESSION_LINES.replace("MEDIA_PORT", "[media_port]");
+        scenario
+            .step(&format!(
+                "<send><![CDATA[\nSIP/2.0 200 OK\n[last_Via:]\n[last_From:]\n[last_To:]\n\
+                 [last_Call-ID:]\n[last_CSeq:]\n\
+                 Contact: <sip:sipp@[local_ip]:[local_port];transport=[transport]>\n\
+                 Content-Type: application/sdp\nContent-Length: [len]\n\n{session}a={answered}\n\n\
+                 ]]></send>"
+            ))
+            .expect_request("ACK")
+    }
+
+    /// A call that comes in, whose caller can be sent requests.
+    pub fn expect_call(self) -> Self {
+        self.step(
+            "<recv request=\"INVITE\" rrs=\"true\" timeout=\"30000\"><action><ereg regexp=\".*\" \
+             search_in=\"hdr\" header=\"From:\" assign_to=\"7\"/></action></recv>",
+        )
+    }
+
+    /// Offers another direction to the caller of [`Scenario::expect_call`], and waits for the
+    /// answer's.
+    pub fn offer_to_caller(self, number: u32, direction: &str, answered: &str) -> Self {
+        let session = SESSION_LINES.replace("MEDIA_PORT", "[media_port]");
+        let request = |method: &str, content: &str| {
+            format!(
+                "{method} [next_url] SIP/2.0\n\
+                 Via: SIP/2.0/[transport] [local_ip]:[local_port];branch=[branch]\n\
+                 From: <sip:sipp@[local_ip]:[local_port]>;tag=[pid]s[call_number]\n\
+                 To:[$7]\nCall-ID: [call_id]\nCSeq: {number} {method}\nMax-Forwards: 70\n\
+                 Contact: <sip:sipp@[local_ip]:[local_port];transport=[transport]>\n{content}"
+            )
+        };
+        let offer = format!(
+            "Content-Type: application/sdp\nContent-Length: [len]\n\n{session}a={direction}\n"
+        );
+        let mut scenario = self
+            .step(&format!(
+                "<send retrans=\"500\"><![CDATA[\n{}\n]]></send>",
+                request("INVITE", &offer)
+            ))
+            .step(&format!(
+                "<recv response=\"200\" timeout=\"15000\"><action><ereg \
+                 regexp=\"a={answered}\" search_in=\"body\" check_it=\"true\" \
+                 assign_to=\"{number}\"/></action></recv>"
+            ));
+        scenario.steps.push_str(&format!("<Reference variables=\"{number}\"/>\n"));
+        let ack = request("ACK", "Content-Length: 0\n\n");
+        scenario.step(&format!("<send><![CDATA[\n{ack}\n]]></send>"))
+    }
+
+    /// The same with G.711 mu-law in all descriptions.
+    pub fn in_mu_law(mut self) -> Self {
+        self.steps = self
+            .steps
+            .replace("RTP/AVP 8 101", "RTP/AVP 0 101")
+            .replace("a=rtpmap:8 PCMA/8000", "a=rtpmap:0 PCMU/8000");
+        self
+    }
+
     /// BYE.
     pub fn bye(self) -> Self {
         self.send("BYE", 9, "[branch]", true, "")

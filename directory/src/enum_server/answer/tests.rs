@@ -3,47 +3,41 @@ use domain::rdata::AllRecordData;
 use proptest::prelude::*;
 
 use super::*;
-use crate::table::{Choice, Gateway, SnapshotBuilder};
+use crate::enum_server::{ClientRule, Network};
+use crate::gateways::{Standing, State};
+use crate::samples;
+use crate::table::Found;
 
 type Parsed = AllRecordData<Vec<u8>, Name<Vec<u8>>>;
 
-fn zone() -> Zone {
-    Zone {
-        apexes: vec!["e164.arpa".parse().unwrap(), "enum.example".parse().unwrap()],
-        ttl_s: 60,
-        negative_ttl_s: 5,
-        server_name: "ns.example".parse().unwrap(),
-        contact: "hostmaster.example".parse().unwrap(),
-        serial: 77,
-    }
+/// The patent's two areas, a ported number in the first, and an area with many gateways.
+fn edition() -> Edition {
+    samples::edition(&table(), &[], samples::zone())
 }
 
-/// The patent's two areas, a ported number in the first, and an area with many gateways.
-fn table() -> Snapshot {
-    let mut builder = SnapshotBuilder::default();
-    let gateway = |builder: &mut SnapshotBuilder, name: &str, authority: &str| {
-        builder.add_gateway(Gateway {
-            name: name.into(),
-            authority: authority.into(),
-            parameters: "",
-        })
-    };
-    let a = gateway(&mut builder, "a", "127.0.0.10:5060");
-    let b = gateway(&mut builder, "b", "127.0.0.20:5060");
-    let choice = |gateway, order| Choice { gateway, order, preference: 10 };
-    let many: Vec<Choice> = (0..20)
-        .map(|index| choice(gateway(&mut builder, "x", &format!("gateway-{index}.example")), index))
-        .collect();
-    for (prefix, route) in [
-        ("813", vec![choice(b, 20), choice(a, 10)]),
-        ("81469", vec![choice(b, 10)]),
-        ("81333331234", vec![choice(b, 10)]),
-        ("4930", many),
-    ] {
-        assert!(builder.add_prefix(Digits::read(prefix).unwrap(), Route::new(route)));
+fn table() -> String {
+    let mut text = "gateways:\n  a: { sip: 127.0.0.10:5060 }\n  b: { sip: 127.0.0.20:5060 }\n\
+                    \x20 c: { sip: gw-c.example.net, transport: tls }\n"
+        .to_owned();
+    let mut many = String::new();
+    for index in 0..20 {
+        text += &format!("  x{index}: {{ sip: gateway-{index}.example }}\n");
+        many += &format!("{{ name: x{index}, order: {index} }}, ");
     }
-    builder.build()
+    text + &format!(
+        "prefixes:\n\
+         - prefix: '03'\n  gateways: [{{ name: b, order: 20 }}, {{ name: a }}]\n\
+         - prefix: '0469'\n  gateways: [{{ name: b }}]\n\
+         - prefix: '03-3333-1234'\n  gateways: [{{ name: b }}]\n\
+         - prefix: '06'\n  rn: '+81-6-9999'\n  gateways: [{{ name: c }}]\n\
+         - prefix: '052'\n  npdi: true\n\
+         - prefix: '+4930'\n  gateways: [{many}]\n"
+    )
 }
+
+const SOURCE: IpAddr = IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
+
+const NOW_S: u64 = 1_800_000_000;
 
 fn query(name: &str, rtype: Rtype, edns: Option<u16>) -> Vec<u8> {
     let mut builder = MessageBuilder::new_vec();
@@ -65,8 +59,13 @@ fn query(name: &str, rtype: Rtype, edns: Option<u16>) -> Vec<u8> {
 }
 
 fn ask(query: &[u8], transport: Transport) -> (Answered, Vec<u8>) {
+    ask_edition(&edition(), query, transport)
+}
+
+fn ask_edition(edition: &Edition, query: &[u8], transport: Transport) -> (Answered, Vec<u8>) {
     let mut out = Vec::new();
-    let answered = answer(query, &zone(), &table(), transport, &mut out);
+    let asked = Asked { query, source: SOURCE, transport, unix_s: NOW_S, draw: 1 };
+    let answered = answer(&asked, edition, &mut out);
     (answered, out)
 }
 
@@ -264,20 +263,202 @@ fn edns_is_answered_with_our_size_and_its_version_is_checked() {
     assert_eq!(reply.opt().unwrap().version(), 0);
 }
 
-#[test]
-fn unknown_edns_options_are_passed_over() {
+/// A query with one EDNS option.
+fn query_with(code: OptionCode, option: &[u8]) -> Vec<u8> {
     let mut builder = MessageBuilder::new_vec().question();
     builder.push((NUMBER.parse::<Name<Vec<u8>>>().unwrap(), Rtype::NAPTR)).unwrap();
     let mut builder = builder.additional();
     builder
         .opt(|opt| {
-            opt.push_raw_option(OptionCode::COOKIE, 8, |target| {
-                domain::dep::octseq::OctetsBuilder::append_slice(target, &[7; 8])
+            opt.push_raw_option(code, option.len() as u16, |target| {
+                domain::dep::octseq::OctetsBuilder::append_slice(target, option)
             })
         })
         .unwrap();
-    let (answered, _) = ask(&builder.finish(), Transport::Udp);
+    builder.finish()
+}
+
+#[test]
+fn unknown_edns_options_are_passed_over() {
+    let (answered, _) = ask(&query_with(OptionCode::NSID, &[7; 3]), Transport::Udp);
     assert_eq!(answered.kind, Kind::Hit);
+}
+
+#[test]
+fn client_gets_a_cookie_that_is_valid_from_its_address_for_an_hour() {
+    let (answered, octets) = ask(&query_with(OptionCode::COOKIE, &[7; 8]), Transport::Udp);
+    assert_eq!(answered.kind, Kind::Hit);
+    let cookie = message(octets).opt().unwrap().opt().cookie().unwrap();
+    let mut option = Vec::new();
+    cookie.client().compose(&mut option).unwrap();
+    cookie.server().unwrap().compose(&mut option).unwrap();
+    assert_eq!((option.len(), &option[..8]), (24, &[7; 8][..]));
+    let again = query_with(OptionCode::COOKIE, &option);
+    let edition = edition();
+    let valid = |query: &[u8], source: &str, unix_s| {
+        let source = source.parse().unwrap();
+        let asked = Asked { query, source, transport: Transport::Udp, unix_s, draw: 0 };
+        has_valid_cookie(&asked, &edition.zone)
+    };
+    assert!(valid(&again, "127.0.0.1", NOW_S + 3_600));
+    assert!(valid(&again, "::ffff:127.0.0.1", NOW_S));
+    assert!(!valid(&again, "127.0.0.1", NOW_S + 3_601));
+    assert!(!valid(&again, "127.0.0.2", NOW_S));
+    option[20] ^= 1;
+    assert!(!valid(&query_with(OptionCode::COOKIE, &option), "127.0.0.1", NOW_S));
+    // One that the secret of before has signed.
+    let source = SOURCE;
+    let old = CookieSecrets { now: [6; 16], before: None }.answer(&cookie, source, NOW_S);
+    let mut option = Vec::new();
+    old.client().compose(&mut option).unwrap();
+    old.server().unwrap().compose(&mut option).unwrap();
+    assert!(valid(&query_with(OptionCode::COOKIE, &option), "127.0.0.1", NOW_S));
+}
+
+#[test]
+fn cookie_of_a_length_that_none_has_is_malformed() {
+    for length in [0, 7, 9, 15, 41] {
+        let query = query_with(OptionCode::COOKIE, &vec![1; length]);
+        let (answered, octets) = ask(&query, Transport::Udp);
+        assert_eq!(answered.kind, Kind::Malformed, "{length}");
+        assert_eq!(message(octets).header().rcode(), Rcode::FORMERR);
+    }
+}
+
+fn reason(message: &Message<Vec<u8>>) -> Option<(u16, String)> {
+    let opt = message.opt()?;
+    let error = opt.opt().extended_error()?;
+    let text = String::from_utf8(error.text_slice()?.to_vec()).unwrap();
+    Some((error.code().to_int(), text))
+}
+
+fn standing(standing: Standing) -> State {
+    State { standing, leased: true, ..State::default() }
+}
+
+#[test]
+fn gateway_that_takes_no_calls_is_left_out_and_the_answer_holds_for_a_second() {
+    let edition = samples::edition(&table(), &[standing(Standing::Draining)], samples::zone());
+    let (_, octets) = ask_edition(&edition, &query(NUMBER, Rtype::NAPTR, None), Transport::Udp);
+    let [answers, _] = records(&message(octets));
+    assert_eq!(answers.len(), 1);
+    let (ttl_s, naptr) = &answers[0];
+    assert_eq!(*ttl_s, 1);
+    assert!(naptr.to_string().contains("127.0.0.20"), "{naptr}");
+}
+
+#[test]
+fn number_whose_gateways_are_all_out_is_not_an_unknown_number() {
+    let states = [standing(Standing::Dead), standing(Standing::Full)];
+    let edition = samples::edition(&table(), &states, samples::zone());
+    let (answered, octets) =
+        ask_edition(&edition, &query(NUMBER, Rtype::NAPTR, Some(1232)), Transport::Udp);
+    assert_eq!(answered.kind, Kind::NoGateway);
+    let message = message(octets);
+    assert_eq!(message.header().rcode(), Rcode::NOERROR);
+    let [answers, authority] = records(&message);
+    assert_eq!((answers.len(), authority[0].0), (0, 1));
+    assert_eq!(
+        reason(&message),
+        Some((NO_GATEWAY_INFO_CODE, "no gateway in service for +813: a dead, b full".to_owned()))
+    );
+}
+
+#[test]
+fn ported_number_has_its_routing_number_behind_the_gateways() {
+    let answers = |name: &str| {
+        let (answered, octets) = ask(&query(name, Rtype::NAPTR, None), Transport::Udp);
+        assert_eq!(answered.kind, Kind::Hit);
+        let [answers, _] = records(&message(octets));
+        answers.into_iter().map(|(_, data)| data.to_string()).collect::<Vec<_>>()
+    };
+    assert_eq!(
+        answers("8.7.6.5.4.3.2.1.6.1.8.e164.arpa"),
+        [
+            r#"10 10 "u" "E2U+sip" "!^.*$!sip:+81612345678@gw-c.example.net;transport=tls!" .."#,
+            r#"10 11 "u" "E2U+pstn:tel" "!^.*$!tel:+81612345678;npdi;rn=+8169999!" .."#,
+        ]
+    );
+    assert_eq!(
+        answers("8.7.6.5.4.3.2.2.5.1.8.e164.arpa"),
+        [r#"10 10 "u" "E2U+pstn:tel" "!^.*$!tel:+81522345678;npdi!" .."#]
+    );
+}
+
+#[test]
+fn names_of_gateways_have_records_as_long_as_they_take_calls() {
+    let domain = "GW.example".parse().unwrap();
+    let zone = Zone { gateway_domain: Some(domain), ..samples::zone() };
+    let states = [standing(Standing::InService), standing(Standing::Dead)];
+    let edition = samples::edition(&table(), &states, zone);
+    let ask = |name: &str, rtype| {
+        let (answered, octets) =
+            ask_edition(&edition, &query(name, rtype, Some(1232)), Transport::Udp);
+        let message = message(octets);
+        let answers: Vec<String> =
+            records(&message)[0].iter().map(|(ttl_s, data)| format!("{ttl_s} {data}")).collect();
+        (answered.kind, answers.join("|"), reason(&message).map_or(String::new(), |(_, text)| text))
+    };
+    let said = |kind, answers: &str| (kind, answers.to_owned(), String::new());
+    assert_eq!(
+        ask(NUMBER, Rtype::NAPTR),
+        said(Kind::Hit, r#"60 10 10 "u" "E2U+sip" "!^.*$!sip:+81333331235@a.GW.example!" .."#)
+    );
+    use Kind::{GatewayName, Miss, NoData};
+    for (name, rtype, kind, answers) in [
+        ("_sip._udp.a.gw.example", Rtype::SRV, GatewayName, "1 0 0 5060 a.GW.example"),
+        ("A.gw.EXAMPLE", Rtype::A, GatewayName, "1 127.0.0.10"),
+        ("a.gw.example", Rtype::AAAA, NoData, ""),
+        (
+            "a.gw.example",
+            Rtype::NAPTR,
+            GatewayName,
+            r#"1 10 10 "s" "SIP+D2U" "" _sip._udp.a.GW.example."#,
+        ),
+        ("_sips._tcp.c.gw.example", Rtype::SRV, GatewayName, "60 0 0 5061 gw-c.example.net"),
+        ("c.gw.example", Rtype::A, GatewayName, "60 gw-c.example.net."),
+        ("_udp.a.gw.example", Rtype::SRV, NoData, ""),
+        ("_sip._tcp.a.gw.example", Rtype::SRV, Miss, ""),
+        ("x._sip._udp.a.gw.example", Rtype::SRV, Miss, ""),
+        ("nobody.gw.example", Rtype::A, Miss, ""),
+        ("gw.example", Rtype::NS, Kind::Apex, "60 ns.example."),
+        ("gw.example", Rtype::ANY, Kind::Refused, ""),
+    ] {
+        assert_eq!(ask(name, rtype), said(kind, answers), "{name} {rtype}");
+    }
+    let dead = (Kind::NoGateway, String::new(), "gateway b is dead".to_owned());
+    assert_eq!(ask("_sip._udp.b.gw.example", Rtype::SRV), dead);
+    assert_eq!(ask("b.gw.example", Rtype::A), dead);
+}
+
+#[test]
+fn network_sees_only_its_domains() {
+    let rule =
+        |network: &str, sees| ClientRule { network: network.parse::<Network>().unwrap(), sees };
+    let clients = Clients::new(vec![
+        rule("127.0.0.0/8", Sees::Apexes(vec![1])),
+        rule("10.0.0.0/8", Sees::Everything),
+    ]);
+    let edition = samples::edition(&table(), &[], Zone { clients, ..samples::zone() });
+    let other = NUMBER.replace("e164.arpa", "enum.example");
+    for (source, name, kind) in [
+        ("127.0.0.1", NUMBER, Kind::Denied),
+        ("127.0.0.1", other.as_str(), Kind::Hit),
+        ("127.0.0.1", "example.org", Kind::Refused),
+        ("10.0.0.1", NUMBER, Kind::Hit),
+        ("192.0.2.1", other.as_str(), Kind::Denied),
+        ("192.0.2.1", "example.org", Kind::Denied),
+    ] {
+        let query = query(name, Rtype::NAPTR, Some(1232));
+        let source = source.parse().unwrap();
+        let asked =
+            Asked { query: &query, source, transport: Transport::Udp, unix_s: NOW_S, draw: 0 };
+        let mut out = Vec::new();
+        assert_eq!(answer(&asked, &edition, &mut out).kind, kind, "{source} {name}");
+        let message = message(out);
+        assert_eq!(message.header().rcode() == Rcode::REFUSED, kind != Kind::Hit);
+        assert_eq!(reason(&message).is_some_and(|(code, _)| code == 18), kind == Kind::Denied);
+    }
 }
 
 #[test]
@@ -372,8 +553,8 @@ proptest! {
         let digits = Digits::read(&number).unwrap();
         let name = enum_name::name(digits, "e164.arpa");
         let (answered, _) = ask(&query(&name, Rtype::NAPTR, None), Transport::Tcp);
-        let expected = match table().find(digits) {
-            Found::Route { .. } => Kind::Hit,
+        let expected = match edition().table.find(digits) {
+            Found::Routes(_) => Kind::Hit,
             Found::Interior => Kind::NoData,
             Found::Nothing => Kind::Miss,
         };

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use trunkline_number::E164;
 
+use super::hold::Telling;
 use super::{CallId, Calling, LegId};
 use crate::congestion::Congestion;
 use crate::record::{LegEnd, LegMedium};
@@ -46,11 +47,26 @@ pub(super) struct Leg {
     pub releasing: bool,
     /// Nothing is left of it.
     pub gone: bool,
+    /// What its party was told of the other's wish.
+    pub telling: Telling,
 }
 
 impl Leg {
     pub fn new(id: LegId, medium: LegMedium, channel: Option<BChannel>) -> Self {
-        Self { id, medium, channel, end: None, releasing: false, gone: false }
+        Self {
+            id,
+            medium,
+            channel,
+            end: None,
+            releasing: false,
+            gone: false,
+            telling: Telling::default(),
+        }
+    }
+
+    /// It is on the packet side.
+    pub fn is_packet(&self) -> bool {
+        matches!(self.medium, LegMedium::Packet { .. })
     }
 }
 
@@ -117,6 +133,21 @@ impl Call {
 
     pub fn leg_mut(&mut self, leg: LegId) -> Option<&mut Leg> {
         self.legs_mut().find(|known| known.id == leg)
+    }
+
+    /// The legs that talk with one another, where both are on the packet side: the one that called
+    /// and the one that answered.
+    pub fn talking_pair(&mut self) -> Option<[&mut Leg; 2]> {
+        let legs = [&mut self.ingress, self.egress.last_mut()?];
+        let are_up = self.phase == Phase::Answered
+            && legs.iter().all(|leg| leg.is_packet() && !leg.releasing && !leg.gone);
+        are_up.then_some(legs)
+    }
+
+    /// When an offer is made again that met one of theirs.
+    pub fn offer_at(&self) -> Option<Instant> {
+        let is_up = self.phase == Phase::Answered;
+        self.legs().filter(|_| is_up).filter_map(|leg| leg.telling.deadline()).min()
     }
 
     /// When this call must have been answered.

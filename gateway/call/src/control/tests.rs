@@ -26,7 +26,9 @@ fn gateway(timeslots: &[u8]) -> CallControl {
         calls_from: CallsFrom::Packet,
         via: Via::Peers(vec![PacketTarget("sip:first".into()), PacketTarget("sip:second".into())]),
     };
-    let routing = Routing::new(CountryProfile::japan(), vec![route, peers]);
+    let directory =
+        PrefixRoute { prefix: "8170".into(), calls_from: CallsFrom::Packet, via: Via::Directory };
+    let routing = Routing::new(CountryProfile::japan(), vec![route, peers, directory]);
     CallControl::new(routing, trunks, Limits::default())
 }
 
@@ -121,7 +123,7 @@ fn busy_on_the_line_ends_the_call_with_the_same_cause() {
     let now = Instant::now();
     let (_, ingress) = control.offered_by_packet(now, packet_offer("0333331234"));
     let egress = dialled(&actions(&mut control));
-    let busy = Release { from_user: true, ..Release::with_cause(17) };
+    let busy = Release { location: Some(Location::USER), ..Release::with_cause(17) };
     control.leg_disconnected(now, egress, busy);
     let ended = actions(&mut control);
     assert_eq!(release_of(&ended, egress), Some(17));
@@ -148,6 +150,12 @@ fn numbers_without_a_way_are_told_apart() {
     for (called, cause) in [("06-1234-5678", 3), ("abc", 28), ("110", 1)] {
         let (_, leg) = control.offered_by_packet(now, packet_offer(called));
         assert_eq!(release_of(&actions(&mut control), leg), Some(cause), "{called}");
+    }
+    // A telephone that has stopped dialling, and one that wants the exchange's own service.
+    for (called, cause) in [("03", 28), ("", 28), ("3333", 28), ("110", 1)] {
+        let (_, leg) = control.offered_by_line(now, line_offer(1, called));
+        assert_eq!(release_of(&actions(&mut control), leg), Some(cause), "{called}");
+        control.leg_released(now, leg, Release::with_cause(cause));
     }
 }
 
@@ -189,12 +197,14 @@ fn a_call_from_the_line_asks_the_directory_and_tries_the_next_gateway() {
 }
 
 #[test]
-fn an_unknown_number_and_a_silent_directory_are_told_apart() {
-    let mut control = gateway(&[1, 2]);
+fn an_unknown_number_gateways_out_of_service_and_a_silent_directory_are_told_apart() {
+    let mut control = gateway(&[1, 2, 3]);
     let now = Instant::now();
-    for (timeslot, reply, cause) in
-        [(1, InquiryReply::UnknownNumber, 1), (2, InquiryReply::Unavailable, 38)]
-    {
+    for (timeslot, reply, cause) in [
+        (1, InquiryReply::UnknownNumber, 1),
+        (2, InquiryReply::Unavailable, 38),
+        (3, InquiryReply::NoGateway, 34),
+    ] {
         let (call, leg) = control.offered_by_line(now, line_offer(timeslot, "0469595678"));
         actions(&mut control);
         control.inquiry_answered(now, call, reply);
@@ -388,6 +398,33 @@ fn a_call_between_peers_tries_them_in_order_and_takes_no_channel() {
 }
 
 #[test]
+fn a_call_between_peers_asks_the_directory_where_its_route_says_so() {
+    let mut control = gateway(&[1]);
+    let now = Instant::now();
+    let (call, ingress) = control.offered_by_packet(now, packet_offer("070-3333-1234"));
+    let asked = actions(&mut control);
+    assert!(matches!(asked[..], [Action::Inquire { .. }]), "{asked:?}");
+    assert!(control.will_be_pair(ingress), "no media is opened for the line");
+    let gateways = vec![PacketTarget("sip:b".into())];
+    control.inquiry_answered(now, call, InquiryReply::Gateways(gateways));
+    let dialled_now = actions(&mut control);
+    assert_eq!(called(&dialled_now), [("sip:b", 69)], "the caller's hops, less this one");
+    assert_eq!(control.packet_pair(ingress), Some((ingress, dialled(&dialled_now))));
+    // One that has passed enough switches is not even asked for.
+    let spent = PacketOffer { hops: Some(0), ..packet_offer("070-3333-1234") };
+    let (_, ingress) = control.offered_by_packet(now, spent);
+    let release = Release { status: Some(483), ..Release::with_cause(25) };
+    assert_eq!(actions(&mut control), [Action::Release { leg: ingress, release }]);
+    // A caller who gives up meanwhile leaves nothing for the answer to find.
+    let (call, ingress) = control.offered_by_packet(now, packet_offer("070-3333-1234"));
+    control.leg_released(now, ingress, Release::with_cause(16));
+    control.inquiry_answered(now, call, InquiryReply::Unavailable);
+    let ended = actions(&mut control);
+    assert_eq!(called(&ended), []);
+    assert!(record(&ended).egress.is_empty());
+}
+
+#[test]
 fn a_call_from_line_to_line_takes_two_channels_and_gives_both_back() {
     let mut control = gateway(&[1, 2, 3]);
     let now = Instant::now();
@@ -404,10 +441,11 @@ fn a_call_from_line_to_line_takes_two_channels_and_gives_both_back() {
     control.leg_alerting(now, second, true);
     control.leg_answered(now, second);
     actions(&mut control);
-    let busy_elsewhere = Release { from_user: true, ..Release::with_cause(16) };
-    control.leg_disconnected(now, second, busy_elsewhere);
-    let ended = actions(&mut control);
-    assert_eq!(release_of(&ended, ingress), Some(16));
+    assert!(control.is_crossing(ingress) && control.ingress_of(second) == Some(ingress));
+    let far_network = Release { location: Some(Location(4)), ..Release::with_cause(31) };
+    control.leg_disconnected(now, second, far_network);
+    let passed_on = Action::Release { leg: ingress, release: far_network };
+    assert!(actions(&mut control).contains(&passed_on), "the cause keeps its location");
     control.leg_released(now, ingress, Release::with_cause(16));
     control.leg_released(now, second, Release::with_cause(16));
     assert_eq!(control.trunks.count(0).idle, 3);
@@ -417,13 +455,224 @@ fn a_call_from_line_to_line_takes_two_channels_and_gives_both_back() {
     assert!(actions(&mut control).iter().any(|action| matches!(action, Action::Inquire { .. })));
 }
 
+const HOLD: Wish = Wish { speaks: true, listens: false };
+
+/// A call between two peers that is up; its legs.
+fn talking(control: &mut CallControl, now: Instant) -> (LegId, LegId) {
+    let (_, ingress) = control.offered_by_packet(now, packet_offer("050-3333-1234"));
+    let egress = dialled(&actions(control));
+    control.leg_answered(now, egress);
+    actions(control);
+    (ingress, egress)
+}
+
+#[test]
+fn hold_of_either_party_is_told_to_the_other_and_outlasts_its_own_offers() {
+    let mut control = gateway(&[1]);
+    let now = Instant::now();
+    let (ingress, egress) = talking(&mut control, now);
+    for (holds, held) in [(ingress, egress), (egress, ingress)] {
+        control.leg_offered(holds, HOLD);
+        assert_eq!(actions(&mut control), [Action::Offer { leg: held, wish: HOLD }]);
+        control.offer_accepted(held);
+        // The held one offers another address: the answer keeps it held, and nobody is told.
+        assert_eq!(control.wish_to(held), HOLD);
+        control.leg_offered(held, Wish::default());
+        assert_eq!(actions(&mut control), []);
+        control.leg_offered(holds, Wish::default());
+        let over = Action::Offer { leg: held, wish: Wish::default() };
+        assert_eq!(actions(&mut control), [over]);
+        control.offer_accepted(held);
+    }
+}
+
+#[test]
+fn an_offer_onward_that_met_one_of_theirs_is_made_again_while_the_call_is_up() {
+    let mut control = gateway(&[1]);
+    let t0 = Instant::now();
+    let after = Duration::from_secs(3);
+    let (ingress, egress) = talking(&mut control, t0);
+    control.leg_offered(ingress, HOLD);
+    actions(&mut control);
+    control.offer_refused(t0, egress, Some(after));
+    assert_eq!(control.next_deadline(), Some(t0 + after));
+    control.timeout(t0 + after);
+    assert_eq!(actions(&mut control), [Action::Offer { leg: egress, wish: HOLD }]);
+    control.offer_refused(t0 + after, egress, Some(after));
+    control.leg_released(t0 + after, ingress, Release::with_cause(16));
+    assert_eq!(release_of(&actions(&mut control), egress), Some(16));
+    assert_eq!(control.next_deadline(), None, "what is being released is offered nothing");
+    control.timeout(t0 + 2 * after);
+    assert_eq!(actions(&mut control), []);
+}
+
+#[test]
+fn a_hold_is_told_to_nobody_before_the_answer_nor_to_the_line() {
+    let mut control = gateway(&[1]);
+    let now = Instant::now();
+    let (_, ingress) = control.offered_by_packet(now, packet_offer("050-3333-1234"));
+    actions(&mut control);
+    control.leg_offered(ingress, HOLD);
+    assert_eq!(actions(&mut control), []);
+    let (_, ingress) = control.offered_by_packet(now, packet_offer("03-3333-1234"));
+    let egress = dialled(&actions(&mut control));
+    control.leg_answered(now, egress);
+    actions(&mut control);
+    control.leg_offered(ingress, HOLD);
+    assert_eq!(actions(&mut control), []);
+    assert_eq!(control.wish_to(ingress), Wish::default());
+}
+
+#[test]
+fn both_parties_that_hang_up_at_once_leave_one_record() {
+    let mut control = gateway(&[1]);
+    let now = Instant::now();
+    let (ingress, egress) = talking(&mut control, now);
+    // Each BYE was on its way when the other came.
+    control.leg_released(now, egress, Release::with_cause(31));
+    control.leg_released(now, ingress, Release::with_cause(16));
+    let ended = actions(&mut control);
+    assert_eq!(release_of(&ended, ingress), Some(31));
+    assert_eq!(record(&ended).cause, 31, "the first one ended the call");
+    assert!(control.is_idle());
+    // What the releases come back with finds nothing.
+    control.leg_released(now, ingress, Release::with_cause(31));
+    control.leg_disconnected(now, egress, Release::with_cause(16));
+    assert_eq!(actions(&mut control), []);
+}
+
+#[test]
+fn calls_that_are_up_are_counted_by_their_sides() {
+    let mut control = gateway(&[1, 2, 3, 4]);
+    let now = Instant::now();
+    talking(&mut control, now);
+    talking(&mut control, now);
+    control.offered_by_line(now, line_offer(1, "0333331234"));
+    let egress = dialled(&actions(&mut control));
+    assert!(!control.up_between().contains_key(&Between::LineToLine), "it is not answered");
+    control.leg_answered(now, egress);
+    let up = BTreeMap::from([(Between::PacketToPacket, 2), (Between::LineToLine, 1)]);
+    assert_eq!(control.up_between(), up);
+}
+
+/// How far a call is when something ends it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd)]
+enum Moment {
+    Offered,
+    Dialled,
+    Progressed,
+    Alerting,
+    Answered,
+    Holding,
+}
+
+/// Brings a call that far; its legs.
+fn call_at(
+    control: &mut CallControl,
+    now: Instant,
+    from: CallsFrom,
+    to: &str,
+    moment: Moment,
+) -> Vec<LegId> {
+    let (call, ingress) = match from {
+        CallsFrom::Line => control.offered_by_line(now, line_offer(1, to)),
+        _ => control.offered_by_packet(now, packet_offer(to)),
+    };
+    let mut begun = actions(control);
+    if moment >= Moment::Dialled
+        && begun.iter().any(|action| matches!(action, Action::Inquire { .. }))
+    {
+        let gateways = vec![PacketTarget("sip:b".into())];
+        control.inquiry_answered(now, call, InquiryReply::Gateways(gateways));
+        begun = actions(control);
+    }
+    let has_leg =
+        |action: &Action| matches!(action, Action::DialLine { .. } | Action::DialPacket { .. });
+    if !begun.iter().any(has_leg) {
+        return vec![ingress];
+    }
+    let egress = dialled(&begun);
+    if moment >= Moment::Progressed {
+        control.leg_progressed(egress);
+    }
+    if moment >= Moment::Alerting {
+        control.leg_alerting(now, egress, true);
+    }
+    if moment >= Moment::Answered {
+        control.leg_answered(now, egress);
+    }
+    if moment >= Moment::Holding {
+        control.leg_offered(egress, HOLD);
+    }
+    actions(control);
+    vec![ingress, egress]
+}
+
+#[test]
+fn whichever_leg_ends_at_whichever_moment_nothing_is_left() {
+    let kinds = [
+        (CallsFrom::Packet, "05033331234"),
+        (CallsFrom::Packet, "07033331234"),
+        (CallsFrom::Packet, "0333331234"),
+        (CallsFrom::Line, "0333331234"),
+        (CallsFrom::Line, "0469595678"),
+    ];
+    let moments = [
+        Moment::Offered,
+        Moment::Dialled,
+        Moment::Progressed,
+        Moment::Alerting,
+        Moment::Answered,
+        Moment::Holding,
+    ];
+    // Normal clearing, busy, and such that another way may be tried.
+    for cause in [16, 17, 38, 41, 44] {
+        for (from, to) in kinds {
+            for moment in moments {
+                for (place, asks) in [(0, true), (0, false), (1, true), (1, false)] {
+                    let what = format!("{to} from {from:?}, {moment:?}, leg {place}, {cause}");
+                    let mut control = gateway(&[1, 2, 3, 4]);
+                    let now = Instant::now();
+                    let legs = call_at(&mut control, now, from, to, moment);
+                    let Some(leg) = legs.get(place).copied() else { continue };
+                    let release = Release::with_cause(cause);
+                    if asks {
+                        control.leg_disconnected(now, leg, release);
+                    } else {
+                        control.leg_released(now, leg, release);
+                    }
+                    // Whoever is called instead does not answer, and the caller gives up.
+                    let mut seen = actions(&mut control);
+                    control.leg_released(now, legs[0], release);
+                    seen.extend(actions(&mut control));
+                    while let Some(at) =
+                        seen.iter().position(|action| matches!(action, Action::Release { .. }))
+                    {
+                        let Action::Release { leg, release } = seen.swap_remove(at) else {
+                            continue;
+                        };
+                        control.leg_released(now, leg, release);
+                        seen.extend(actions(&mut control));
+                    }
+                    assert!(control.is_idle(), "{what}");
+                    assert_eq!(control.trunks.count(0).idle, 4, "{what}");
+                    assert_eq!(control.next_deadline(), None, "{what}");
+                    let records = seen.iter().filter(|seen| matches!(seen, Action::Record(_)));
+                    assert_eq!(records.count(), 1, "{what}");
+                }
+            }
+        }
+    }
+}
+
 #[test]
 fn a_peers_refusal_reaches_the_caller_in_its_own_words() {
     let mut control = gateway(&[1]);
     let now = Instant::now();
     let (_, ingress) = control.offered_by_packet(now, packet_offer("050-3333-1234"));
     let egress = dialled(&actions(&mut control));
-    let busy = Release { status: Some(486), from_user: true, ..Release::with_cause(17) };
+    let busy =
+        Release { status: Some(486), location: Some(Location::USER), ..Release::with_cause(17) };
     control.leg_released(now, egress, busy);
     let released = actions(&mut control);
     assert_eq!(called(&released), [], "a busy person is not looked for elsewhere");
@@ -493,7 +742,7 @@ proptest! {
     /// Whatever happens in whatever order: each call is recorded once, and when every leg that
     /// was asked to go has gone, no leg, call or channel is left.
     #[test]
-    fn nothing_is_left_over(events in proptest::collection::vec((0..11_u8, any::<u16>()), 0..300)) {
+    fn nothing_is_left_over(events in proptest::collection::vec((0..14_u8, any::<u16>()), 0..300)) {
         let mut control = gateway(&[1, 2, 3, 4]);
         let mut now = Instant::now();
         let mut legs: Vec<LegId> = Vec::new();
@@ -521,7 +770,7 @@ proptest! {
             match (event, leg) {
                 (0, _) => {
                     begun += 1;
-                    let called = if pick % 3 == 0 { "05033331234" } else { "0333331234" };
+                    let called = ["05033331234", "0333331234", "07033331234"][usize::from(pick % 3)];
                     legs.push(control.offered_by_packet(now, packet_offer(called)).1);
                 }
                 (1, _) => {
@@ -552,6 +801,15 @@ proptest! {
                     }
                 }
                 (10, _) => control.clear_span(now, 0),
+                (11, Some(leg)) => {
+                    let wish = Wish { speaks: pick % 3 != 0, listens: pick % 2 == 0 };
+                    control.leg_offered(leg, wish);
+                }
+                (12, Some(leg)) => control.offer_accepted(leg),
+                (13, Some(leg)) => {
+                    let after = Duration::from_millis(u64::from(pick));
+                    control.offer_refused(now, leg, (pick % 2 == 0).then_some(after));
+                }
                 _ => {}
             }
             drain(&mut control, &mut legs, &mut to_release, &mut waiting);
@@ -563,6 +821,7 @@ proptest! {
             drain(&mut control, &mut legs, &mut to_release, &mut waiting);
         }
         prop_assert!(control.is_idle());
+        prop_assert_eq!(control.next_deadline(), None);
         prop_assert_eq!(control.trunks.count(0).idle, 4);
         prop_assert_eq!(recorded.len(), begun);
         let calls = recorded.len();

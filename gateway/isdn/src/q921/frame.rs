@@ -50,6 +50,38 @@ pub enum Control<'a> {
     UnnumberedAcknowledgement,
     /// FRMR: frame reject.
     FrameReject,
+    /// XID: exchange identification.
+    ExchangeIdentification,
+}
+
+impl Control<'_> {
+    /// Whether it is a command (`true`), a response (`false`) or may be both (Q.921 table 5).
+    fn is_only_command(&self) -> Option<bool> {
+        match self {
+            Self::Information { .. }
+            | Self::Sabme
+            | Self::UnnumberedInformation
+            | Self::Disconnect => Some(true),
+            Self::DisconnectedMode | Self::UnnumberedAcknowledgement | Self::FrameReject => {
+                Some(false)
+            }
+            Self::ReceiveReady { .. }
+            | Self::ReceiveNotReady { .. }
+            | Self::Reject { .. }
+            | Self::ExchangeIdentification => None,
+        }
+    }
+
+    /// Whether octets may follow the control field.
+    fn has_information(&self) -> bool {
+        matches!(
+            self,
+            Self::Information { .. }
+                | Self::UnnumberedInformation
+                | Self::FrameReject
+                | Self::ExchangeIdentification
+        )
+    }
 }
 
 /// A frame.
@@ -64,7 +96,8 @@ pub struct Frame<'a> {
 }
 
 impl<'a> Frame<'a> {
-    /// Reads a frame that `from` sent. `information_max` is N201.
+    /// Reads a frame that `from` sent. `information_max` is N201. A frame in the wrong role, as one's
+    /// own frames are that come back from a looped line, is an error.
     pub fn decode(octets: &'a [u8], from: Side, information_max: usize) -> Result<Self, IsdnError> {
         let [first, second, control, rest @ ..] = octets else {
             return Err(IsdnError::FrameTooShort { octets: octets.len() });
@@ -75,24 +108,40 @@ impl<'a> Frame<'a> {
             return Err(IsdnError::OtherDataLink { sapi, tei });
         }
         let is_command = (first & 2 != 0) == command_bit(from);
-        if control & 3 == 3 {
-            let poll_final = control & PF_UNNUMBERED != 0;
-            let control = match control & !PF_UNNUMBERED {
-                0x6f => Control::Sabme,
-                0x0f => Control::DisconnectedMode,
-                0x03 => Control::UnnumberedInformation,
-                0x43 => Control::Disconnect,
-                0x63 => Control::UnnumberedAcknowledgement,
-                0x87 => Control::FrameReject,
-                _ => return Err(IsdnError::UndefinedControl { control: *control }),
-            };
-            return Ok(Self { is_command, poll_final, control });
+        let frame = if control & 3 == 3 {
+            Self { is_command, ..Self::unnumbered(*control, rest.len())? }
+        } else {
+            Self { is_command, ..Self::numbered(*control, rest, information_max)? }
+        };
+        if frame.control.is_only_command().is_some_and(|expected| expected != is_command) {
+            return Err(IsdnError::WrongRole { control: *control });
         }
+        Ok(frame)
+    }
+
+    fn unnumbered(octet: u8, information_octets: usize) -> Result<Self, IsdnError> {
+        let control = match octet & !PF_UNNUMBERED {
+            0x6f => Control::Sabme,
+            0x0f => Control::DisconnectedMode,
+            0x03 => Control::UnnumberedInformation,
+            0x43 => Control::Disconnect,
+            0x63 => Control::UnnumberedAcknowledgement,
+            0x87 => Control::FrameReject,
+            0xaf => Control::ExchangeIdentification,
+            _ => return Err(IsdnError::UndefinedControl { control: octet }),
+        };
+        if information_octets > 0 && !control.has_information() {
+            return Err(IsdnError::InformationNotPermitted { octets: information_octets });
+        }
+        Ok(Self { is_command: true, poll_final: octet & PF_UNNUMBERED != 0, control })
+    }
+
+    fn numbered(octet: u8, rest: &'a [u8], information_max: usize) -> Result<Self, IsdnError> {
         let [sequence, message @ ..] = rest else {
-            return Err(IsdnError::FrameTooShort { octets: octets.len() });
+            return Err(IsdnError::FrameTooShort { octets: 3 });
         };
         let (nr, poll_final) = (sequence >> 1, sequence & 1 != 0);
-        let control = match control {
+        let control = match octet {
             information if information & 1 == 0 => {
                 if message.len() > information_max {
                     return Err(IsdnError::InformationTooLong { octets: message.len() });
@@ -102,9 +151,12 @@ impl<'a> Frame<'a> {
             0x01 => Control::ReceiveReady { nr },
             0x05 => Control::ReceiveNotReady { nr },
             0x09 => Control::Reject { nr },
-            other => return Err(IsdnError::UndefinedControl { control: *other }),
+            other => return Err(IsdnError::UndefinedControl { control: other }),
         };
-        Ok(Self { is_command, poll_final, control })
+        if !message.is_empty() && !control.has_information() {
+            return Err(IsdnError::InformationNotPermitted { octets: message.len() });
+        }
+        Ok(Self { is_command: true, poll_final, control })
     }
 
     /// Writes a frame that `from` sends.
@@ -127,6 +179,7 @@ impl<'a> Frame<'a> {
             Control::Disconnect => octets.push(unnumbered(0x43)),
             Control::UnnumberedAcknowledgement => octets.push(unnumbered(0x63)),
             Control::FrameReject => octets.push(unnumbered(0x87)),
+            Control::ExchangeIdentification => octets.push(unnumbered(0xaf)),
         }
         octets
     }
@@ -168,6 +221,25 @@ mod tests {
             Frame::decode(&[0xfc, 0xff, 0x03, 0x0f], Side::User, 260),
             Err(IsdnError::OtherDataLink { sapi: 63, tei: 127 })
         );
+    }
+
+    #[test]
+    fn our_own_frames_are_refused_when_a_looped_line_brings_them_back() {
+        for control in [Control::Sabme, Control::UnnumberedAcknowledgement] {
+            let is_command = control == Control::Sabme;
+            let octets = Frame { is_command, poll_final: true, control }.encode(Side::User);
+            assert!(matches!(
+                Frame::decode(&octets, Side::Network, 260),
+                Err(IsdnError::WrongRole { .. })
+            ));
+        }
+    }
+
+    #[test]
+    fn frames_with_more_octets_than_their_control_field_allows_are_refused() {
+        let refused = Err(IsdnError::InformationNotPermitted { octets: 1 });
+        assert_eq!(Frame::decode(&[0x02, 0x01, 0x7f, 0], Side::Network, 260), refused);
+        assert_eq!(Frame::decode(&[0x02, 0x01, 0x01, 0x00, 0], Side::Network, 260), refused);
     }
 
     proptest! {

@@ -1,100 +1,19 @@
 //! The data link: states, windows and timers of Q.921 §5 and Annex B.
 
+mod vocabulary;
+
 use std::collections::VecDeque;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use super::frame::{Control, Frame};
-use crate::{IsdnError, Side};
+use crate::IsdnError;
+pub use vocabulary::{LinkConfiguration, LinkCounters, LinkOutput, LinkState};
 
 /// Numbers are counted modulo 128.
 const MODULUS: u8 = 128;
 
 /// Messages that wait for the window; a layer 3 that floods is cut off here.
 const QUEUE_MAX: usize = 1_024;
-
-/// States of Q.921 Annex B. TEI assignment (states 1 to 3) does not exist on this link.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum LinkState {
-    /// 4: TEI assigned; the link is down.
-    TeiAssigned4,
-    /// 5: awaiting establishment, SABME is on its way.
-    AwaitingEstablishment5,
-    /// 6: awaiting release, DISC is on its way.
-    AwaitingRelease6,
-    /// 7: multiple frame established; the link is up.
-    MultipleFrameEstablished7,
-    /// 8: timer recovery; the peer was asked where it stands.
-    TimerRecovery8,
-}
-
-/// System parameters of Q.921 §5.9.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct LinkConfiguration {
-    /// Side that we are.
-    pub side: Side,
-    /// T200: time for an answer, 1 s.
-    pub t200: Duration,
-    /// T203: longest silence before the peer is asked, 10 s.
-    pub t203: Duration,
-    /// N200: retransmissions, 3.
-    pub n200: u32,
-    /// N201: octets of a message, 260.
-    pub n201_octets: usize,
-    /// k: frames that may be outstanding, 7.
-    pub k: u8,
-    /// A link that could not be established is tried again after this (not in Q.921, whose
-    /// layer 3 would ask again).
-    pub retry: Duration,
-}
-
-impl LinkConfiguration {
-    /// The defaults of Q.921 §5.9 for a primary rate interface.
-    pub fn new(side: Side) -> Self {
-        Self {
-            side,
-            t200: Duration::from_secs(1),
-            t203: Duration::from_secs(10),
-            n200: 3,
-            n201_octets: 260,
-            k: 7,
-            retry: Duration::from_secs(1),
-        }
-    }
-}
-
-/// What a data link gives out.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum LinkOutput {
-    /// A frame for the line.
-    Frame(Vec<u8>),
-    /// The link is up, for the first time or anew: what was under way before is lost.
-    Established,
-    /// The link is down.
-    Released,
-    /// A message from the peer.
-    Data(Vec<u8>),
-}
-
-/// What a data link has counted.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct LinkCounters {
-    /// Frames received.
-    pub frames_received: u64,
-    /// Frames sent.
-    pub frames_sent: u64,
-    /// Frames sent again.
-    pub frames_repeated: u64,
-    /// Frames that could not be read or were of another data link.
-    pub frames_refused: u64,
-    /// REJ sent or received.
-    pub rejects: u64,
-    /// Times that timer recovery was entered.
-    pub recoveries: u64,
-    /// Times that the link came up.
-    pub established: u64,
-    /// Protocol errors of Q.921 table II.1 and messages lost to a full queue.
-    pub errors: u64,
-}
 
 /// A data link.
 #[derive(Debug)]
@@ -105,6 +24,8 @@ pub struct DataLink {
     wanted: bool,
     /// The owner was told last that it is up.
     told_established: bool,
+    /// The owner was told that the link is down, or cannot be brought up.
+    told_down: bool,
     /// V(S), V(A), V(R) of Q.921 §3.5.2.
     vs: u8,
     va: u8,
@@ -132,6 +53,7 @@ impl DataLink {
             state: LinkState::TeiAssigned4,
             wanted: false,
             told_established: false,
+            told_down: false,
             vs: 0,
             va: 0,
             vr: 0,
@@ -193,13 +115,19 @@ impl DataLink {
     pub fn line_lost(&mut self) {
         self.wanted = false;
         self.go_down();
+        self.told_down = false;
     }
 
     /// Sends a message. Without a link it is lost, as a call's messages then are.
     pub fn data(&mut self, now: Instant, message: Vec<u8>) {
+        if message.len() > self.configuration.n201_octets {
+            // The other end would establish the link anew for it (§5.8.5).
+            self.counters.messages_too_long += 1;
+            return;
+        }
         let may_wait = self.is_up() || self.state == LinkState::AwaitingEstablishment5;
         if !may_wait || self.queue.len() >= QUEUE_MAX {
-            self.counters.errors += 1;
+            self.counters.messages_lost += 1;
             return;
         }
         self.queue.push_back(message);
@@ -212,14 +140,7 @@ impl DataLink {
         let from = self.configuration.side.other();
         match Frame::decode(octets, from, self.configuration.n201_octets) {
             Ok(frame) => self.received(now, frame),
-            Err(error) => {
-                self.counters.frames_refused += 1;
-                if matches!(error, IsdnError::InformationTooLong { .. }) && self.is_up() {
-                    // §5.8.5: it will never be acknowledged, and all behind it would wait for it.
-                    self.counters.errors += 1;
-                    self.begin_establishment(now);
-                }
-            }
+            Err(error) => self.refused(now, error),
         }
         self.send_queued(now);
         if std::mem::take(&mut self.acknowledge_pending) && self.is_up() {
@@ -231,6 +152,7 @@ impl DataLink {
     pub fn timeout(&mut self, now: Instant) {
         if self.t200.is_some_and(|at| at <= now) {
             self.t200 = None;
+            self.counters.t200_expired += 1;
             self.t200_expired(now);
         }
         if self.t203.is_some_and(|at| at <= now) {
@@ -256,6 +178,27 @@ impl DataLink {
     #[must_use]
     pub fn poll_output(&mut self) -> Option<LinkOutput> {
         self.outputs.pop_front()
+    }
+
+    /// A frame that cannot be read.
+    fn refused(&mut self, now: Instant, error: IsdnError) {
+        self.counters.frames_refused += 1;
+        match error {
+            // §5.8.5: the condition is cleared by establishing anew. (A message over N201 would
+            // never be acknowledged, and all behind it would wait for it.)
+            IsdnError::UndefinedControl { .. }
+            | IsdnError::WrongRole { .. }
+            | IsdnError::InformationNotPermitted { .. }
+            | IsdnError::InformationTooLong { .. } => {
+                self.counters.frames_undefined += 1;
+                if self.is_up() {
+                    self.counters.errors += 1;
+                    self.begin_establishment(now);
+                }
+            }
+            // §2.9: not a frame of this link.
+            _ => {}
+        }
     }
 
     fn received(&mut self, now: Instant, frame: Frame<'_>) {
@@ -302,11 +245,12 @@ impl DataLink {
                 if poll =>
             {
                 self.go_down();
+                // The owner may have asked for the link anew while DISC was on its way.
+                self.retry_later(now);
             }
             (AwaitingEstablishment5, Control::DisconnectedMode) if poll => {
                 // §5.5.1.3: the peer refuses.
-                self.go_down();
-                self.retry_later(now);
+                self.not_established(now, true);
             }
             (TeiAssigned4, Control::DisconnectedMode) if !poll && self.wanted => {
                 // §5.5.1.1: the peer asks to be established.
@@ -327,13 +271,15 @@ impl DataLink {
             (
                 MultipleFrameEstablished7 | TimerRecovery8,
                 Control::Information { ns, nr, message },
-            ) if frame.is_command => self.information(now, ns, nr, poll, message),
+            ) => self.information(now, ns, nr, poll, message),
             (
                 MultipleFrameEstablished7 | TimerRecovery8,
                 Control::ReceiveReady { nr }
                 | Control::ReceiveNotReady { nr }
                 | Control::Reject { nr },
             ) => self.supervisory(now, frame, nr),
+            // Connectionless messages and parameters (annex IV): nobody here wants them.
+            (_, Control::UnnumberedInformation | Control::ExchangeIdentification) => {}
             _ => {
                 // Unsolicited answers and frames without a link: Q.921 table II.1, ignored.
                 self.counters.errors += 1;
@@ -449,6 +395,7 @@ impl DataLink {
 
     /// §5.8.5: the peer acknowledges what was never sent.
     fn sequence_error(&mut self, now: Instant) {
+        self.counters.sequence_errors += 1;
         self.counters.errors += 1;
         self.begin_establishment(now);
     }
@@ -478,8 +425,12 @@ impl DataLink {
             LinkState::AwaitingEstablishment5 | LinkState::AwaitingRelease6 => {
                 if self.retransmissions >= self.configuration.n200 {
                     self.counters.errors += 1;
-                    self.go_down();
-                    self.retry_later(now);
+                    if self.state == LinkState::AwaitingEstablishment5 {
+                        self.not_established(now, false);
+                    } else {
+                        self.go_down();
+                        self.retry_later(now);
+                    }
                     return;
                 }
                 self.retransmissions += 1;
@@ -549,6 +500,7 @@ impl DataLink {
         self.state = LinkState::MultipleFrameEstablished7;
         self.counters.established += 1;
         self.told_established = true;
+        self.told_down = false;
         self.outputs.push_back(LinkOutput::Established);
     }
 
@@ -560,8 +512,18 @@ impl DataLink {
         self.state = LinkState::TeiAssigned4;
         // An attempt that failed is no second release: layer 3 would start T309 anew each time.
         if std::mem::take(&mut self.told_established) {
+            self.told_down = true;
             self.outputs.push_back(LinkOutput::Released);
         }
+    }
+
+    fn not_established(&mut self, now: Instant, refused: bool) {
+        self.counters.establishments_failed += 1;
+        self.go_down();
+        if !std::mem::replace(&mut self.told_down, true) {
+            self.outputs.push_back(LinkOutput::NotEstablished { refused });
+        }
+        self.retry_later(now);
     }
 
     fn retry_later(&mut self, now: Instant) {
@@ -599,5 +561,9 @@ fn next(number: u8) -> u8 {
     (number + 1) % MODULUS
 }
 
+#[cfg(test)]
+mod random;
+#[cfg(test)]
+mod table;
 #[cfg(test)]
 mod tests;

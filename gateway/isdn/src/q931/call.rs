@@ -3,131 +3,30 @@
 //! The side that sends SETUP goes through the states of the outgoing call, the other through those
 //! of the incoming call. States have the user side's numbers when the user made the call (U1, U3,
 //! U4 and N1, N3, N4), and those of a call to the user otherwise (U6 to U9, N6 to N9).
+//!
+//! | file | subject |
+//! |---|---|
+//! | `vocabulary.rs` | what the owner asks for and is told |
+//! | `establishment.rs` | from SETUP to CONNECT ACKNOWLEDGE, digit by digit if need be |
+//! | `clearing.rs` | DISCONNECT, RELEASE, RELEASE COMPLETE |
+//! | `recovery.rs` | what the other end takes the state for; a data link that was down |
+//! | `validity.rs` | messages that lack an element or make no sense |
+
+mod clearing;
+mod establishment;
+mod recovery;
+mod validity;
+mod vocabulary;
 
 use std::time::Instant;
 
-use super::element::{
-    BearerCapability, Cause, ChannelIdentification, Channels, Element, Location, Number,
-};
+use super::accompanying::Accompanying;
+use super::element::{Cause, ChannelIdentification, Channels, Element, Progress};
 use super::message::{CallReference, Message, MessageType};
 use super::timer::{Running, Timer, Timers};
 use crate::{Side, Variant};
-
-/// A call on a D channel; never used twice.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct CallId(pub u64);
-
-/// States of Q.931 §2.1.1 and §2.2.1, by their numbers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum CallState {
-    /// 0: null.
-    Null = 0,
-    /// 1: call initiated.
-    CallInitiated = 1,
-    /// 2: overlap sending.
-    OverlapSending = 2,
-    /// 3: outgoing call proceeding.
-    OutgoingCallProceeding = 3,
-    /// 4: call delivered.
-    CallDelivered = 4,
-    /// 6: call present.
-    CallPresent = 6,
-    /// 7: call received.
-    CallReceived = 7,
-    /// 8: connect request.
-    ConnectRequest = 8,
-    /// 9: incoming call proceeding.
-    IncomingCallProceeding = 9,
-    /// 10: active.
-    Active = 10,
-    /// 11: disconnect request.
-    DisconnectRequest = 11,
-    /// 12: disconnect indication.
-    DisconnectIndication = 12,
-    /// 19: release request.
-    ReleaseRequest = 19,
-    /// 25: overlap receiving.
-    OverlapReceiving = 25,
-}
-
-/// A call to be made or offered.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Setup {
-    /// B channel, by its timeslot.
-    pub channel: u8,
-    /// The channel may not be changed by the other end.
-    pub exclusive: bool,
-    /// What the B channel carries.
-    pub bearer: BearerCapability,
-    /// Called number.
-    pub called: Number,
-    /// Calling number.
-    pub calling: Option<Number>,
-    /// All digits are there.
-    pub sending_complete: bool,
-}
-
-/// What the owner asks of a call.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Request {
-    /// CALL PROCEEDING: all digits are there, the call is under way.
-    Proceeding,
-    /// PROGRESS with something to hear.
-    Progress,
-    /// ALERTING.
-    Alerting {
-        /// A ring-back tone can be heard.
-        in_band: bool,
-    },
-    /// CONNECT.
-    Connect,
-    /// Ends the call, as its state asks for: DISCONNECT, RELEASE or RELEASE COMPLETE.
-    Disconnect {
-        /// Q.850 cause.
-        cause: u8,
-        /// A tone can be heard until the other end releases.
-        in_band: bool,
-    },
-}
-
-/// What happened to a call.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Indication {
-    /// The other end calls.
-    Setup(Box<Setup>),
-    /// CALL PROCEEDING came.
-    Proceeding {
-        /// Something can be heard.
-        in_band: bool,
-    },
-    /// PROGRESS came.
-    Progress {
-        /// Something can be heard.
-        in_band: bool,
-    },
-    /// ALERTING came.
-    Alerting {
-        /// A ring-back tone can be heard.
-        in_band: bool,
-    },
-    /// CONNECT came; it was acknowledged.
-    Connect,
-    /// CONNECT ACKNOWLEDGE came.
-    ConnectAcknowledged,
-    /// The call is to end: DISCONNECT came or a timer ran out. Answer with
-    /// [`Request::Disconnect`]; [`Indication::Released`] follows.
-    Disconnect {
-        /// The cause.
-        cause: Cause,
-        /// A tone or announcement can be heard.
-        in_band: bool,
-    },
-    /// Nothing is left of the call.
-    Released {
-        /// The cause.
-        cause: Cause,
-    },
-}
+pub(crate) use validity::{Fault, fault_in};
+pub use vocabulary::{CallId, CallState, Indication, Request, Setup};
 
 /// What a call does in one step.
 #[derive(Debug, Default)]
@@ -148,6 +47,21 @@ impl Step {
     }
 }
 
+/// What is the same for every call of an interface.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Rules {
+    pub side: Side,
+    pub variant: Variant,
+    pub timers: Timers,
+}
+
+impl Rules {
+    /// A cause that is given here.
+    pub fn cause(&self, value: u8) -> Cause {
+        Cause { value, location: self.variant.location(self.side) }
+    }
+}
+
 /// One call.
 #[derive(Debug)]
 pub(crate) struct Call {
@@ -155,18 +69,27 @@ pub(crate) struct Call {
     pub reference: CallReference,
     pub state: CallState,
     pub channel: u8,
-    side: Side,
+    /// The channel is the only one that will do.
+    exclusive: bool,
+    /// The owner has been told that the call is over; what is left is between the two ends.
+    disowned: bool,
+    rules: Rules,
     /// We sent SETUP.
     outgoing: bool,
     /// SETUP as sent, for its repetition.
     setup: Vec<Element>,
     /// A message that names the channel was sent in answer to SETUP (§5.1.2, §5.2.3.1).
     channel_named: bool,
+    /// The message that T303 or T308 guards was sent twice.
     repeated: bool,
     /// The cause with which we clear.
     cause: Cause,
+    /// What was wrong with the DISCONNECT that came.
+    fault: Option<Fault>,
+    /// STATUS ENQUIRY that were sent and not answered, and our state at the first.
+    enquiries: u32,
+    enquired_in: CallState,
     running: Running,
-    timers: Timers,
 }
 
 impl Call {
@@ -175,37 +98,20 @@ impl Call {
         now: Instant,
         id: CallId,
         reference: u16,
-        side: Side,
+        rules: Rules,
         setup: &Setup,
-        variant: &Variant,
-        timers: Timers,
     ) -> (Self, Step) {
-        let mut elements = vec![
-            Element::BearerCapability(setup.bearer),
-            channel_element(setup.channel, setup.exclusive),
-            Element::CalledPartyNumber(setup.called.clone()),
-        ];
-        elements.extend(setup.calling.clone().map(Element::CallingPartyNumber));
-        if setup.sending_complete && variant.sending_complete {
-            elements.push(Element::SendingComplete);
-        }
-        let mut call = Self::new(id, reference, side, true, setup.channel, timers);
-        call.setup.clone_from(&elements);
+        let mut call = Self::new(id, reference, rules, true, setup.channel, setup.exclusive);
+        call.setup = establishment::setup_elements(setup, &rules);
         let mut step = Step::default();
-        step.send(MessageType::Setup, elements);
-        call.running.start(now, Timer::T303, &call.timers);
+        step.send(MessageType::Setup, call.setup.clone());
+        call.start(now, Timer::T303);
         (call, step)
     }
 
     /// A call that the other end makes.
-    pub fn incoming(
-        id: CallId,
-        reference: u16,
-        side: Side,
-        setup: Setup,
-        timers: Timers,
-    ) -> (Self, Step) {
-        let call = Self::new(id, reference, side, false, setup.channel, timers);
+    pub fn incoming(id: CallId, reference: u16, rules: Rules, setup: Setup) -> (Self, Step) {
+        let call = Self::new(id, reference, rules, false, setup.channel, setup.exclusive);
         let mut step = Step::default();
         step.indicate(Indication::Setup(Box::new(setup)));
         (call, step)
@@ -214,32 +120,203 @@ impl Call {
     fn new(
         id: CallId,
         reference: u16,
-        side: Side,
+        rules: Rules,
         outgoing: bool,
         channel: u8,
-        timers: Timers,
+        exclusive: bool,
     ) -> Self {
-        let mut call = Self {
+        let from_user = (rules.side == Side::User) == outgoing;
+        Self {
             id,
             reference: CallReference { value: reference, to_origin: outgoing },
-            state: CallState::Null,
+            state: if from_user { CallState::CallInitiated } else { CallState::CallPresent },
             channel,
-            side,
+            exclusive,
+            disowned: false,
+            rules,
             outgoing,
             setup: Vec::new(),
             channel_named: false,
             repeated: false,
-            cause: Cause { value: 16, location: own_location(side) },
+            cause: rules.cause(16),
+            fault: None,
+            enquiries: 0,
+            enquired_in: CallState::Null,
             running: Running::default(),
-            timers,
-        };
-        call.state = call.initial();
-        call
+        }
+    }
+
+    /// The next time at which [`Call::timeout`] has something to do.
+    pub fn next_deadline(&self) -> Option<Instant> {
+        self.running.next_deadline()
+    }
+
+    /// A message for this call came.
+    pub fn message(&mut self, now: Instant, message: &Message) -> Step {
+        let mut step = Step::default();
+        let fault = fault_in(message, self.rules.side);
+        match message.message_type {
+            MessageType::Disconnect => self.disconnected(now, message, fault, &mut step),
+            MessageType::Release => self.released(message, &mut step),
+            MessageType::ReleaseComplete => {
+                // §5.8.6.1: without a cause it is 31, normal, unspecified; as the answer to our
+                // RELEASE it needs none.
+                let cause = match message.cause() {
+                    Some(cause) => cause,
+                    None if self.state == CallState::ReleaseRequest => self.cause,
+                    None => self.rules.cause(31),
+                };
+                self.gone(&mut step, cause);
+            }
+            // §5.8.4: a message that does not exist. A SEGMENT is one of these: messages that fit
+            // into N201 need none (§5.8.1, annex H is not used).
+            MessageType::Other(octet) => self.send_status(&mut step, 97, &[octet]),
+            _ if let Some(fault) = fault => {
+                // §5.8.6: no action, but for telling why.
+                self.send_status(&mut step, fault.cause, &fault.identifiers);
+            }
+            MessageType::StatusEnquiry => self.send_status(&mut step, 30, &[]),
+            MessageType::Status => self.status(now, message, &mut step),
+            MessageType::Notify => {
+                if let Some(description) = message.find(|element| match element {
+                    Element::NotificationIndicator(description) => Some(*description),
+                    _ => None,
+                }) {
+                    step.indicate(Indication::Notify { description });
+                }
+            }
+            MessageType::Information => self.information(now, message, &mut step),
+            // §5.8.3.2 c): SETUP for a call that is there.
+            MessageType::Setup => {}
+            _ => self.establishing(now, message, &mut step),
+        }
+        let accompanying = Accompanying::of(message);
+        if !step.indications.is_empty() && accompanying.is_worth_telling() {
+            step.indications.insert(0, Indication::Accompanying(Box::new(accompanying)));
+        }
+        self.own(step)
+    }
+
+    /// The owner asks for something; `accompanying` goes along with its message.
+    pub fn request(
+        &mut self,
+        now: Instant,
+        request: Request,
+        accompanying: &Accompanying,
+    ) -> Result<Step, CallState> {
+        let mut step = Step::default();
+        if self.disowned {
+            return Err(CallState::Null);
+        }
+        match request {
+            Request::Disconnect { cause, in_band } => {
+                self.cause = self.rules.cause(cause);
+                self.disconnect(now, in_band, &mut step);
+            }
+            Request::PassOn { cause } => {
+                self.cause = cause;
+                self.disconnect(now, false, &mut step);
+            }
+            Request::Enquire if self.is_up() => self.enquire(now, &mut step),
+            Request::Enquire => return Err(self.state),
+            // §5.9: while the call is answered, or on its way to be.
+            Request::Notify { description } if self.is_up() && self.state != self.initial() => {
+                let element = Element::NotificationIndicator(description);
+                step.send(MessageType::Notify, vec![element]);
+            }
+            Request::Notify { .. } => return Err(self.state),
+            request => self.establish(now, request, &mut step)?,
+        }
+        if let Some((_, elements)) = step.messages.last_mut() {
+            elements.extend(accompanying.elements(self.rules.side, &self.rules.variant));
+        }
+        Ok(self.own(step))
+    }
+
+    /// Time has passed.
+    pub fn timeout(&mut self, now: Instant) -> Step {
+        let mut step = Step::default();
+        let Some(timer) = self.running.expired(now) else { return step };
+        match timer {
+            Timer::T303 if !self.repeated => {
+                // §5.1.1, §5.2.5.4: SETUP once more.
+                self.repeated = true;
+                step.send(MessageType::Setup, self.setup.clone());
+                self.start(now, Timer::T303);
+            }
+            Timer::T303 => {
+                // Nobody answers: RELEASE COMPLETE, as no response was received (§5.3.2 c).
+                let element = self.expiry(timer);
+                step.send(MessageType::ReleaseComplete, vec![element]);
+                // Towards the network it is recovery on timer expiry; from the network's view the
+                // user does not respond (§5.2.5.4).
+                let value = if self.rules.side == Side::Network { 18 } else { 102 };
+                self.end(&mut step, self.rules.cause(value));
+            }
+            Timer::T302 => {
+                // §5.1.3, §5.2.4: no more digits come; whether they suffice is the owner's to say.
+                step.indicate(Indication::Digits { digits: String::new(), complete: true });
+            }
+            Timer::T301 => self.give_up(now, 19, &mut step),
+            // §5.2.4: for the one who calls the number is incomplete; the other end is told of the
+            // timer.
+            Timer::T304 => self.give_up_by(now, 28, timer, &mut step),
+            Timer::T313 => self.give_up_by(now, 102, timer, &mut step),
+            Timer::T310 => {
+                let value = if self.rules.side == Side::Network { 18 } else { 102 };
+                self.give_up_by(now, value, timer, &mut step);
+            }
+            // §5.3.3, §5.3.4: with the cause that DISCONNECT had.
+            Timer::T305 | Timer::T306 => self.release(now, &mut step),
+            Timer::T308 if !self.repeated => {
+                self.repeated = true;
+                let element = self.expiry(timer);
+                step.send(MessageType::Release, vec![element]);
+                self.start(now, Timer::T308);
+            }
+            Timer::T308 => self.end(&mut step, self.cause),
+            Timer::T309 => self.end(&mut step, self.rules.cause(27)),
+            Timer::T322 => self.enquiry_unanswered(now, &mut step),
+            // Of the interface, not of a call.
+            Timer::T316 => {}
+        }
+        self.own(step)
+    }
+
+    /// The channel was restarted by the other end, or here (§5.5): the call is gone without a
+    /// message.
+    pub fn restarted(&mut self, by_us: bool) -> Step {
+        let mut step = Step::default();
+        if by_us {
+            self.end(&mut step, self.rules.cause(41));
+        } else {
+            let location = self.rules.variant.location(self.rules.side.other());
+            self.gone(&mut step, Cause { value: 41, location });
+        }
+        self.own(step)
+    }
+
+    /// We called on this channel, and there is no answer yet.
+    pub fn is_seizing(&self, channel: u8) -> bool {
+        self.outgoing && self.state == self.initial() && self.channel == channel
+    }
+
+    /// Holds its channel: one that is being cleared after a collision does not.
+    pub fn holds(&self, channel: u8) -> bool {
+        !self.disowned && self.channel == channel
+    }
+
+    /// Indications of a call that the owner does not know any more lead nowhere.
+    fn own(&self, mut step: Step) -> Step {
+        if self.disowned {
+            step.indications.clear();
+        }
+        step
     }
 
     /// Whether the user's side made the call, which decides the numbers of the states.
     fn is_from_user(&self) -> bool {
-        (self.side == Side::User) == self.outgoing
+        (self.rules.side == Side::User) == self.outgoing
     }
 
     fn initial(&self) -> CallState {
@@ -264,7 +341,7 @@ impl Call {
 
     /// The state after a DISCONNECT that `by_us` sent.
     fn disconnecting(&self, by_us: bool) -> CallState {
-        if (self.side == Side::User) == by_us {
+        if (self.rules.side == Side::User) == by_us {
             CallState::DisconnectRequest
         } else {
             CallState::DisconnectIndication
@@ -272,7 +349,7 @@ impl Call {
     }
 
     /// Before answer, or answered: a call that can still be disconnected.
-    fn is_up(&self) -> bool {
+    pub fn is_up(&self) -> bool {
         !matches!(
             self.state,
             CallState::Null
@@ -282,327 +359,24 @@ impl Call {
         )
     }
 
-    /// The next time at which [`Call::timeout`] has something to do.
-    pub fn next_deadline(&self) -> Option<Instant> {
-        self.running.next_deadline()
-    }
-
-    /// A message for this call came.
-    pub fn message(&mut self, now: Instant, message: &Message) -> Step {
-        let mut step = Step::default();
-        let in_band = message.is_in_band();
-        let named = message.channel().map(|(channel, _)| channel);
-        if self.outgoing
-            && named.is_some_and(|channel| channel != self.channel)
-            && self.is_before(CallState::Active)
-            && answers_setup(message.message_type)
-        {
-            // §5.1.2, §5.2.3.1: the channel was asked for as the only one; 6, channel
-            // unacceptable.
-            self.give_up(now, 6, &mut step);
-            return step;
-        }
-        match message.message_type {
-            MessageType::SetupAcknowledge if self.outgoing && self.state == self.initial() => {
-                // §5.1.3: the number was sent whole; T304 guards the wait.
-                self.state = self.overlap();
-                self.running.start(now, Timer::T304, &self.timers);
-            }
-            MessageType::CallProceeding if self.outgoing && self.is_before(self.proceeding()) => {
-                self.state = self.proceeding();
-                self.running.start(now, Timer::T310, &self.timers);
-                step.indicate(Indication::Proceeding { in_band });
-            }
-            MessageType::Progress if self.outgoing && self.is_up() => {
-                if in_band {
-                    // §5.1.6: the call left the ISDN, no more messages need come.
-                    self.running.stop();
-                }
-                step.indicate(Indication::Progress { in_band });
-            }
-            MessageType::Alerting if self.outgoing && self.is_before(self.alerting()) => {
-                self.state = self.alerting();
-                self.running.start(now, Timer::T301, &self.timers);
-                step.indicate(Indication::Alerting { in_band });
-            }
-            MessageType::Connect if self.outgoing && self.is_before(CallState::Active) => {
-                self.state = CallState::Active;
-                self.running.stop();
-                step.send(MessageType::ConnectAcknowledge, Vec::new());
-                step.indicate(Indication::Connect);
-            }
-            MessageType::ConnectAcknowledge if self.state == CallState::ConnectRequest => {
-                self.state = CallState::Active;
-                self.running.stop();
-                step.indicate(Indication::ConnectAcknowledged);
-            }
-            // The user may acknowledge although the network did not wait for it (§5.1.8).
-            MessageType::ConnectAcknowledge if self.state == CallState::Active => {}
-            MessageType::Disconnect if self.is_up() => {
-                // §5.8.6.1: without a cause it is 31, normal, unspecified.
-                let cause = message.cause().unwrap_or(Cause { value: 31, ..self.cause });
-                self.state = self.disconnecting(false);
-                self.running.stop();
-                step.indicate(Indication::Disconnect { cause, in_band });
-            }
-            MessageType::Disconnect if self.state == self.disconnecting(true) => {
-                // §5.3.5: clear collision.
-                self.release(now, &mut step);
-            }
-            MessageType::Disconnect => {}
-            MessageType::Release => {
-                let cause = message.cause().unwrap_or(self.cause);
-                if self.state != CallState::ReleaseRequest {
-                    step.send(MessageType::ReleaseComplete, Vec::new());
-                }
-                self.gone(&mut step, cause);
-            }
-            MessageType::ReleaseComplete => {
-                let cause = message.cause().unwrap_or(self.cause);
-                self.gone(&mut step, cause);
-            }
-            MessageType::StatusEnquiry => self.send_status(&mut step, 30),
-            MessageType::Status => self.status(now, message, &mut step),
-            MessageType::Information | MessageType::Notify | MessageType::Setup => {}
-            // §5.8.4: a message that does not exist or does not fit the state.
-            MessageType::Other(_) => self.send_status(&mut step, 97),
-            _ => self.send_status(&mut step, 98),
-        }
-        step
-    }
-
-    /// The owner asks for something.
-    pub fn request(&mut self, now: Instant, request: Request) -> Result<Step, CallState> {
-        let mut step = Step::default();
-        match request {
-            Request::Proceeding if !self.outgoing && self.is_before(self.proceeding()) => {
-                self.state = self.proceeding();
-                self.running.stop();
-                let elements = self.name_channel();
-                step.send(MessageType::CallProceeding, elements);
-            }
-            Request::Progress if !self.outgoing && self.is_before(CallState::Active) => {
-                if self.state == self.initial() {
-                    self.state = self.proceeding();
-                    self.running.stop();
-                    let elements = self.name_channel();
-                    step.send(MessageType::CallProceeding, elements);
-                }
-                step.send(MessageType::Progress, vec![Element::ProgressIndicator(8)]);
-            }
-            Request::Alerting { in_band } if !self.outgoing && self.is_before(self.alerting()) => {
-                self.state = self.alerting();
-                self.running.stop();
-                let mut elements = self.name_channel();
-                if in_band {
-                    elements.push(Element::ProgressIndicator(8));
-                }
-                step.send(MessageType::Alerting, elements);
-            }
-            Request::Connect if !self.outgoing && self.is_before(CallState::Active) => {
-                let elements = self.name_channel();
-                step.send(MessageType::Connect, elements);
-                self.running.stop();
-                if self.side == Side::User {
-                    // §5.2.7: the user waits for the network's acknowledgement.
-                    self.state = CallState::ConnectRequest;
-                    self.running.start(now, Timer::T313, &self.timers);
-                } else {
-                    self.state = CallState::Active;
-                }
-            }
-            Request::Disconnect { cause, in_band } => {
-                self.cause = Cause { value: cause, location: own_location(self.side) };
-                self.disconnect(now, in_band, &mut step);
-            }
-            _ => return Err(self.state),
-        }
-        Ok(step)
-    }
-
-    /// Time has passed.
-    pub fn timeout(&mut self, now: Instant) -> Step {
-        let mut step = Step::default();
-        let Some(timer) = self.running.expired(now) else { return step };
-        match timer {
-            Timer::T303 if !self.repeated => {
-                // §5.1.1, §5.2.5.4: SETUP once more.
-                self.repeated = true;
-                step.send(MessageType::Setup, self.setup.clone());
-                self.running.start(now, Timer::T303, &self.timers);
-            }
-            Timer::T303 => {
-                // Nobody answers: RELEASE COMPLETE, as no response was received (§5.3.2 c).
-                let cause = self.timer_cause();
-                step.send(MessageType::ReleaseComplete, vec![Element::Cause(cause)]);
-                // Towards the network it is recovery on timer expiry; from the network's view the
-                // user does not respond (§5.2.5.4).
-                let value = if self.side == Side::Network { 18 } else { 102 };
-                self.gone(&mut step, Cause { value, ..cause });
-            }
-            Timer::T301 => self.give_up(now, 19, &mut step),
-            Timer::T302 => self.give_up(now, 28, &mut step),
-            Timer::T304 | Timer::T313 => self.give_up(now, 102, &mut step),
-            Timer::T310 => {
-                let value = if self.side == Side::Network { 18 } else { 102 };
-                self.give_up(now, value, &mut step);
-            }
-            Timer::T305 => self.release(now, &mut step),
-            Timer::T308 if !self.repeated => {
-                self.repeated = true;
-                step.send(MessageType::Release, vec![Element::Cause(self.timer_cause())]);
-                self.running.start(now, Timer::T308, &self.timers);
-            }
-            Timer::T308 => {
-                let cause = self.cause;
-                self.gone(&mut step, cause);
-            }
-            Timer::T309 => {
-                let cause = Cause { value: 27, location: own_location(self.side) };
-                self.gone(&mut step, cause);
-            }
-            Timer::T316 => {}
-        }
-        step
-    }
-
-    /// The data link went down (§5.8.9): an active call waits for it, others are cleared.
-    pub fn link_down(&mut self, now: Instant) -> Step {
-        let mut step = Step::default();
-        if self.state == CallState::Active {
-            self.running.start(now, Timer::T309, &self.timers);
-        } else {
-            let cause = Cause { value: 27, location: own_location(self.side) };
-            self.gone(&mut step, cause);
-        }
-        step
-    }
-
-    /// The data link is back (§5.8.8, §5.8.9): the other end is asked where it stands.
-    pub fn link_up(&mut self) -> Step {
-        self.running.stop_t309();
-        let mut step = Step::default();
-        step.send(MessageType::StatusEnquiry, Vec::new());
-        step
-    }
-
-    /// The channel was restarted (§5.5): the call is gone without a message.
-    pub fn restarted(&mut self) -> Step {
-        let mut step = Step::default();
-        let cause = Cause { value: 41, location: own_location(self.side.other()) };
-        self.gone(&mut step, cause);
-        step
-    }
-
     fn is_before(&self, state: CallState) -> bool {
-        let rank = |state: CallState| match state {
-            CallState::CallInitiated | CallState::CallPresent => 0,
-            CallState::OverlapSending | CallState::OverlapReceiving => 1,
-            CallState::OutgoingCallProceeding | CallState::IncomingCallProceeding => 2,
-            CallState::CallDelivered | CallState::CallReceived => 3,
-            CallState::ConnectRequest => 4,
-            CallState::Active => 5,
-            _ => 6,
-        };
-        rank(self.state) < rank(state)
+        self.state.rank() < state.rank()
     }
 
-    fn disconnect(&mut self, now: Instant, in_band: bool, step: &mut Step) {
-        if !self.outgoing && self.state == self.initial() {
-            // §5.2.5.1: refused before any answer.
-            step.send(MessageType::ReleaseComplete, vec![Element::Cause(self.cause)]);
-            let cause = self.cause;
-            self.gone(step, cause);
-        } else if self.is_up() {
-            let mut elements = vec![Element::Cause(self.cause)];
-            if in_band {
-                elements.push(Element::ProgressIndicator(8));
-            }
-            step.send(MessageType::Disconnect, elements);
-            self.state = self.disconnecting(true);
-            self.running.start(now, Timer::T305, &self.timers);
-        } else if self.state == self.disconnecting(false) {
-            // §5.3.3, §5.3.4: the answer to DISCONNECT.
-            self.release(now, step);
-        }
+    fn start(&mut self, now: Instant, timer: Timer) {
+        self.running.start(now, timer, &self.rules.timers);
     }
 
-    /// A timer says that the call leads nowhere; the owner is told, and the other end.
-    fn give_up(&mut self, now: Instant, value: u8, step: &mut Step) {
-        self.cause = Cause { value, location: own_location(self.side) };
-        step.indicate(Indication::Disconnect { cause: self.cause, in_band: false });
-        self.disconnect(now, false, step);
+    /// In-band information is available, as this side says it.
+    fn in_band(&self) -> Element {
+        let location = self.rules.variant.location(self.rules.side);
+        Element::ProgressIndicator(Progress { description: Progress::IN_BAND, location })
     }
 
-    fn release(&mut self, now: Instant, step: &mut Step) {
-        step.send(MessageType::Release, vec![Element::Cause(self.cause)]);
-        self.state = CallState::ReleaseRequest;
-        self.repeated = false;
-        self.running.start(now, Timer::T308, &self.timers);
+    /// Cause 102 with the timer's number as its diagnostic (Q.850 §2.2.5).
+    fn expiry(&self, timer: Timer) -> Element {
+        Element::Diagnosed(self.rules.cause(102), timer.number().to_string().into_bytes())
     }
-
-    fn gone(&mut self, step: &mut Step, cause: Cause) {
-        self.state = CallState::Null;
-        self.running.stop();
-        self.running.stop_t309();
-        step.indicate(Indication::Released { cause });
-        step.gone = true;
-    }
-
-    /// §5.8.11: the other end says in which state it is.
-    fn status(&mut self, now: Instant, message: &Message, step: &mut Step) {
-        let state = message.find(|element| match element {
-            Element::CallState(state) => Some(*state),
-            _ => None,
-        });
-        match state {
-            Some(0) => {
-                let cause = message.cause().unwrap_or(self.cause);
-                self.gone(step, cause);
-            }
-            Some(state) if !self.is_compatible(state) => self.give_up(now, 101, step),
-            _ => {}
-        }
-    }
-
-    /// An end that is still setting up or already clearing does not fit an active call.
-    fn is_compatible(&self, other: u8) -> bool {
-        let clearing = matches!(other, 11 | 12 | 19);
-        match self.state {
-            CallState::Active => matches!(other, 8 | 10) || clearing,
-            _ => true,
-        }
-    }
-
-    fn send_status(&self, step: &mut Step, value: u8) {
-        let cause = Cause { value, location: own_location(self.side) };
-        let state = Element::CallState(self.state as u8);
-        step.send(MessageType::Status, vec![Element::Cause(cause), state]);
-    }
-
-    /// The first answer to SETUP names the channel (§5.1.2, §5.2.3.1).
-    fn name_channel(&mut self) -> Vec<Element> {
-        if std::mem::replace(&mut self.channel_named, true) {
-            Vec::new()
-        } else {
-            vec![channel_element(self.channel, true)]
-        }
-    }
-
-    fn timer_cause(&self) -> Cause {
-        Cause { value: 102, location: own_location(self.side) }
-    }
-}
-
-/// Messages in which the called side names the channel.
-fn answers_setup(message_type: MessageType) -> bool {
-    matches!(
-        message_type,
-        MessageType::SetupAcknowledge
-            | MessageType::CallProceeding
-            | MessageType::Alerting
-            | MessageType::Connect
-    )
 }
 
 fn channel_element(channel: u8, exclusive: bool) -> Element {
@@ -610,10 +384,5 @@ fn channel_element(channel: u8, exclusive: bool) -> Element {
     Element::ChannelIdentification(ChannelIdentification { exclusive, channels })
 }
 
-/// Where causes of this side are given (Q.850 §2.2.3).
-pub(crate) fn own_location(side: Side) -> Location {
-    match side {
-        Side::User => Location::User,
-        Side::Network => Location::PublicLocal,
-    }
-}
+#[cfg(test)]
+mod table;

@@ -1,7 +1,24 @@
 //! Information elements of Q.931 §4.5, as far as basic call control uses them.
 
+mod bearer;
+mod cause;
+mod channel;
+mod number;
+mod progress;
+
+pub use bearer::{BearerCapability, TransferCapability};
+pub use cause::{Cause, Location};
+pub use channel::{ChannelIdentification, Channels};
+pub use number::{
+    DIGITS_MAX, Number, NumberType, NumberingPlan, Presentation, Redirecting, RedirectionReason,
+    Screening,
+};
+pub use progress::Progress;
+
 /// Identifiers of elements (Q.931 table 4-3).
 pub mod id {
+    /// Change status, of SERVICE (TR 41459).
+    pub const CHANGE_STATUS: u8 = 0x01;
     /// Bearer capability.
     pub const BEARER_CAPABILITY: u8 = 0x04;
     /// Cause.
@@ -34,224 +51,6 @@ pub mod id {
     pub const SENDING_COMPLETE: u8 = 0xa1;
 }
 
-/// Information transfer capability (Q.931 §4.5.5, octet 3).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum TransferCapability {
-    /// Speech.
-    Speech,
-    /// Unrestricted digital information, 64 kbit/s.
-    UnrestrictedDigital,
-    /// 3.1 kHz audio.
-    Audio31,
-    /// Another one, by its value.
-    Other(u8),
-}
-
-/// Bearer capability (Q.931 §4.5.5): circuit mode, 64 kbit/s.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct BearerCapability {
-    /// What is carried.
-    pub transfer: TransferCapability,
-    /// User information layer 1 protocol: 2 G.711 µ-law, 3 G.711 A-law.
-    pub user_layer_1: Option<u8>,
-}
-
-/// Type of number (Q.931 table 4-9).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum NumberType {
-    /// Unknown: as dialled.
-    #[default]
-    Unknown,
-    /// International.
-    International,
-    /// National.
-    National,
-    /// Network specific.
-    NetworkSpecific,
-    /// Subscriber.
-    Subscriber,
-    /// Abbreviated.
-    Abbreviated,
-    /// Reserved values.
-    Reserved(u8),
-}
-
-impl NumberType {
-    fn from_bits(bits: u8) -> Self {
-        match bits & 7 {
-            0 => Self::Unknown,
-            1 => Self::International,
-            2 => Self::National,
-            3 => Self::NetworkSpecific,
-            4 => Self::Subscriber,
-            6 => Self::Abbreviated,
-            other => Self::Reserved(other),
-        }
-    }
-
-    fn bits(self) -> u8 {
-        match self {
-            Self::Unknown => 0,
-            Self::International => 1,
-            Self::National => 2,
-            Self::NetworkSpecific => 3,
-            Self::Subscriber => 4,
-            Self::Abbreviated => 6,
-            Self::Reserved(bits) => bits & 7,
-        }
-    }
-}
-
-/// Numbering plan (Q.931 table 4-9).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum NumberingPlan {
-    /// Unknown.
-    Unknown,
-    /// ISDN/telephony, E.164.
-    #[default]
-    Isdn,
-    /// Private.
-    Private,
-    /// Another one, by its value.
-    Other(u8),
-}
-
-impl NumberingPlan {
-    fn from_bits(bits: u8) -> Self {
-        match bits & 0x0f {
-            0 => Self::Unknown,
-            1 => Self::Isdn,
-            9 => Self::Private,
-            other => Self::Other(other),
-        }
-    }
-
-    fn bits(self) -> u8 {
-        match self {
-            Self::Unknown => 0,
-            Self::Isdn => 1,
-            Self::Private => 9,
-            Self::Other(bits) => bits & 0x0f,
-        }
-    }
-}
-
-/// Presentation indicator (Q.931 table 4-11).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Presentation {
-    /// May be shown.
-    #[default]
-    Allowed,
-    /// Must not be shown.
-    Restricted,
-    /// There is no number.
-    NotAvailable,
-    /// Reserved.
-    Reserved,
-}
-
-/// Screening indicator (Q.931 table 4-11).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Screening {
-    /// By the user, not screened.
-    #[default]
-    UserNotScreened,
-    /// By the user, verified and passed.
-    UserPassed,
-    /// By the user, verified and failed.
-    UserFailed,
-    /// By the network.
-    Network,
-}
-
-/// A called, calling, connected or redirecting number.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Number {
-    /// Type of number.
-    pub number_type: NumberType,
-    /// Numbering plan.
-    pub plan: NumberingPlan,
-    /// Presentation; called numbers have none.
-    pub presentation: Presentation,
-    /// Screening; called numbers have none.
-    pub screening: Screening,
-    /// Digits in IA5.
-    pub digits: String,
-}
-
-impl Number {
-    /// A number of the ISDN plan.
-    pub fn new(number_type: NumberType, digits: impl Into<String>) -> Self {
-        Self { number_type, digits: digits.into(), ..Self::default() }
-    }
-}
-
-/// Location of a cause (Q.850 §2.2.3).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Location {
-    /// The user.
-    User,
-    /// Private network serving the local user.
-    PrivateLocal,
-    /// Public network serving the local user.
-    PublicLocal,
-    /// Public network serving the remote user.
-    PublicRemote,
-    /// Another one, by its value.
-    Other(u8),
-}
-
-impl Location {
-    fn from_bits(bits: u8) -> Self {
-        match bits & 0x0f {
-            0 => Self::User,
-            1 => Self::PrivateLocal,
-            2 => Self::PublicLocal,
-            4 => Self::PublicRemote,
-            other => Self::Other(other),
-        }
-    }
-
-    fn bits(self) -> u8 {
-        match self {
-            Self::User => 0,
-            Self::PrivateLocal => 1,
-            Self::PublicLocal => 2,
-            Self::PublicRemote => 4,
-            Self::Other(bits) => bits & 0x0f,
-        }
-    }
-}
-
-/// A cause (Q.850).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Cause {
-    /// Cause value, 1 to 127.
-    pub value: u8,
-    /// Where it was given.
-    pub location: Location,
-}
-
-/// Which channels a channel identification means (Q.931 §4.5.13).
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Channels {
-    /// No channel.
-    None,
-    /// Any channel.
-    Any,
-    /// These B channels.
-    Listed(Vec<u8>),
-}
-
-/// Channel identification on a primary rate interface (Q.931 §4.5.13).
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ChannelIdentification {
-    /// Only this channel will do; else it is preferred.
-    pub exclusive: bool,
-    /// The channels.
-    pub channels: Channels,
-}
-
 /// What a RESTART means (Q.931 §4.5.25).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RestartClass {
@@ -266,16 +65,20 @@ pub enum RestartClass {
 /// An information element.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Element {
+    /// Change status: its value.
+    ChangeStatus(u8),
     /// Bearer capability.
     BearerCapability(BearerCapability),
-    /// Cause.
+    /// Cause. A diagnostic that comes with it is not read.
     Cause(Cause),
+    /// A cause that is sent with a diagnostic (Q.850 §2.2.5).
+    Diagnosed(Cause, Vec<u8>),
     /// Call state: its number.
     CallState(u8),
     /// Channel identification.
     ChannelIdentification(ChannelIdentification),
-    /// Progress indicator: progress description (Q.931 §4.5.23).
-    ProgressIndicator(u8),
+    /// Progress indicator.
+    ProgressIndicator(Progress),
     /// Notification indicator: its description.
     NotificationIndicator(u8),
     /// Display.
@@ -289,7 +92,7 @@ pub enum Element {
     /// Called party number.
     CalledPartyNumber(Number),
     /// Redirecting number.
-    RedirectingNumber(Number),
+    RedirectingNumber(Redirecting),
     /// Restart indicator.
     RestartIndicator(RestartClass),
     /// User-user.
@@ -302,41 +105,36 @@ pub enum Element {
     Other(u8),
 }
 
-/// Whether a progress description says that tones or announcements can be heard
-/// (Q.931 table 4-20: 1 not end-to-end ISDN, 8 in-band information available).
-pub fn is_in_band(description: u8) -> bool {
-    matches!(description, 1 | 8)
-}
-
 impl Element {
     /// Reads the contents of a variable length element of codeset 0.
     pub fn decode(identifier: u8, contents: &[u8]) -> Self {
         let decoded = match identifier {
-            id::BEARER_CAPABILITY => bearer_capability(contents).map(Self::BearerCapability),
-            id::CAUSE => cause(contents).map(Self::Cause),
+            id::CHANGE_STATUS => contents.first().map(|octet| Self::ChangeStatus(octet & 0x07)),
+            id::BEARER_CAPABILITY => bearer::decode(contents).map(Self::BearerCapability),
+            id::CAUSE => cause::decode(contents).map(Self::Cause),
             id::CALL_STATE => contents.first().map(|octet| Self::CallState(octet & 0x3f)),
             id::CHANNEL_IDENTIFICATION => {
-                channel_identification(contents).map(Self::ChannelIdentification)
+                channel::decode(contents).map(Self::ChannelIdentification)
             }
-            id::PROGRESS_INDICATOR => {
-                contents.get(1).map(|octet| Self::ProgressIndicator(octet & 0x7f))
-            }
+            id::PROGRESS_INDICATOR => progress::decode(contents).map(Self::ProgressIndicator),
             id::NOTIFICATION_INDICATOR => {
                 contents.first().map(|octet| Self::NotificationIndicator(octet & 0x7f))
             }
             id::DISPLAY => ia5(strip_charset(contents)).map(Self::Display),
             id::KEYPAD_FACILITY => ia5(contents).map(Self::KeypadFacility),
-            id::CONNECTED_NUMBER => number(contents).map(Self::ConnectedNumber),
-            id::CALLING_PARTY_NUMBER => number(contents).map(Self::CallingPartyNumber),
+            id::CONNECTED_NUMBER => number::decode(contents).map(Self::ConnectedNumber),
+            id::CALLING_PARTY_NUMBER => number::decode(contents).map(Self::CallingPartyNumber),
             // §4.5.8: a called number has no octet 3a; one that is there all the same says nothing.
-            id::CALLED_PARTY_NUMBER => number(contents).map(|number| {
+            id::CALLED_PARTY_NUMBER => number::decode(contents).map(|number| {
                 Self::CalledPartyNumber(Number {
                     presentation: Presentation::default(),
                     screening: Screening::default(),
                     ..number
                 })
             }),
-            id::REDIRECTING_NUMBER => number(contents).map(Self::RedirectingNumber),
+            id::REDIRECTING_NUMBER => {
+                number::decode_redirecting(contents).map(Self::RedirectingNumber)
+            }
             id::RESTART_INDICATOR => contents.first().and_then(|octet| match octet & 7 {
                 0 => Some(Self::RestartIndicator(RestartClass::Indicated)),
                 6 => Some(Self::RestartIndicator(RestartClass::Interface)),
@@ -352,8 +150,9 @@ impl Element {
     /// Identifier by which elements are ordered in a message (Q.931 §4.5.1).
     pub fn identifier(&self) -> u8 {
         match self {
+            Self::ChangeStatus(_) => id::CHANGE_STATUS,
             Self::BearerCapability(_) => id::BEARER_CAPABILITY,
-            Self::Cause(_) => id::CAUSE,
+            Self::Cause(_) | Self::Diagnosed(..) => id::CAUSE,
             Self::CallState(_) => id::CALL_STATE,
             Self::ChannelIdentification(_) => id::CHANNEL_IDENTIFICATION,
             Self::ProgressIndicator(_) => id::PROGRESS_INDICATOR,
@@ -378,18 +177,21 @@ impl Element {
             return;
         }
         let contents = match self {
-            Self::BearerCapability(bearer) => encode_bearer_capability(*bearer),
-            Self::Cause(cause) => vec![0x80 | cause.location.bits(), 0x80 | cause.value],
+            // Of a channel.
+            Self::ChangeStatus(status) => vec![0xc0 | status],
+            Self::BearerCapability(bearer) => bearer::encode(*bearer),
+            Self::Cause(cause) => cause::encode(*cause, &[]),
+            Self::Diagnosed(cause, diagnostic) => cause::encode(*cause, diagnostic),
             Self::CallState(state) => vec![state & 0x3f],
-            Self::ChannelIdentification(channel) => encode_channel_identification(channel),
-            // Location: public network serving the local user.
-            Self::ProgressIndicator(description) => vec![0x82, 0x80 | description],
+            Self::ChannelIdentification(channel) => channel::encode(channel),
+            Self::ProgressIndicator(progress) => progress::encode(*progress),
             Self::NotificationIndicator(description) => vec![0x80 | description],
             Self::Display(text) | Self::KeypadFacility(text) => text.as_bytes().to_vec(),
-            Self::CalledPartyNumber(number) => encode_number(number, false),
-            Self::ConnectedNumber(number)
-            | Self::CallingPartyNumber(number)
-            | Self::RedirectingNumber(number) => encode_number(number, true),
+            Self::CalledPartyNumber(number) => number::encode_called(number),
+            Self::ConnectedNumber(number) | Self::CallingPartyNumber(number) => {
+                number::encode(number)
+            }
+            Self::RedirectingNumber(redirecting) => number::encode_redirecting(redirecting),
             Self::RestartIndicator(class) => vec![match class {
                 RestartClass::Indicated => 0x80,
                 RestartClass::Interface => 0x86,
@@ -402,161 +204,6 @@ impl Element {
         octets.extend([self.identifier(), size as u8]);
         octets.extend_from_slice(&contents[..size]);
     }
-}
-
-fn bearer_capability(contents: &[u8]) -> Option<BearerCapability> {
-    let [first, rest @ ..] = contents else { return None };
-    let transfer = match first & 0x1f {
-        0x00 => TransferCapability::Speech,
-        0x08 => TransferCapability::UnrestrictedDigital,
-        0x10 => TransferCapability::Audio31,
-        other => TransferCapability::Other(other),
-    };
-    let mode = *rest.first()?;
-    // Rate multiplier (octet 4.1) follows only for multirate, value 0x18.
-    let behind_rate = if mode & 0x1f == 0x18 { 2 } else { 1 };
-    let user_layer_1 =
-        rest.get(behind_rate).filter(|octet| *octet & 0x60 == 0x20).map(|octet| octet & 0x1f);
-    Some(BearerCapability { transfer, user_layer_1 })
-}
-
-fn encode_bearer_capability(bearer: BearerCapability) -> Vec<u8> {
-    let transfer = match bearer.transfer {
-        TransferCapability::Speech => 0x00,
-        TransferCapability::UnrestrictedDigital => 0x08,
-        TransferCapability::Audio31 => 0x10,
-        TransferCapability::Other(bits) => bits & 0x1f,
-    };
-    // Circuit mode, 64 kbit/s.
-    let mut contents = vec![0x80 | transfer, 0x90];
-    contents.extend(bearer.user_layer_1.map(|protocol| 0xa0 | protocol));
-    contents
-}
-
-fn cause(contents: &[u8]) -> Option<Cause> {
-    let first = *contents.first()?;
-    // Octet 3a (recommendation) is there when the extension bit of octet 3 is 0.
-    let value = *contents.get(if first & 0x80 == 0 { 2 } else { 1 })? & 0x7f;
-    Some(Cause { value, location: Location::from_bits(first) })
-}
-
-fn channel_identification(contents: &[u8]) -> Option<ChannelIdentification> {
-    let first = *contents.first()?;
-    let exclusive = first & 0x08 != 0;
-    let mut rest = &contents[1..];
-    if first & 0x40 != 0 {
-        // Interface identifier: octets up to the one with the extension bit.
-        let last = rest.iter().position(|octet| octet & 0x80 != 0)?;
-        rest = &rest[last + 1..];
-    }
-    if first & 0x20 == 0 {
-        return None; // A basic interface.
-    }
-    let channels = match first & 3 {
-        0 => Channels::None,
-        3 => Channels::Any,
-        1 => {
-            let [kind, numbers @ ..] = rest else { return None };
-            if kind & 0x10 == 0 {
-                let mut listed = Vec::new();
-                for octet in numbers {
-                    listed.push(octet & 0x7f);
-                    if octet & 0x80 != 0 {
-                        break;
-                    }
-                }
-                Channels::Listed(listed)
-            } else {
-                // Slot map: the last octet's lowest bit is timeslot 1 of a T1 and 0 of an E1.
-                let bits = numbers.len() * 8;
-                let first_slot = u8::from(numbers.len() == 3);
-                Channels::Listed(
-                    (0..bits.min(32))
-                        .filter(|bit| numbers[numbers.len() - 1 - bit / 8] >> (bit % 8) & 1 != 0)
-                        .map(|bit| bit as u8 + first_slot)
-                        .collect(),
-                )
-            }
-        }
-        _ => return None,
-    };
-    Some(ChannelIdentification { exclusive, channels })
-}
-
-fn encode_channel_identification(channel: &ChannelIdentification) -> Vec<u8> {
-    // Primary rate, interface implicitly identified.
-    let first = 0xa0 | u8::from(channel.exclusive) << 3;
-    match &channel.channels {
-        Channels::None => vec![first],
-        Channels::Any => vec![first | 3],
-        Channels::Listed(listed) => {
-            // Coding by number, B channel units.
-            let mut contents = vec![first | 1, 0x83];
-            contents.extend(listed);
-            if let Some(last) = contents.last_mut() {
-                *last |= 0x80;
-            }
-            contents
-        }
-    }
-}
-
-fn number(contents: &[u8]) -> Option<Number> {
-    let first = *contents.first()?;
-    let mut number = Number {
-        number_type: NumberType::from_bits(first >> 4),
-        plan: NumberingPlan::from_bits(first),
-        ..Number::default()
-    };
-    let mut rest = &contents[1..];
-    let mut extended = first & 0x80 == 0;
-    let mut is_octet_3a = true;
-    while extended {
-        let [octet, more @ ..] = rest else { return None };
-        if is_octet_3a {
-            number.presentation = match octet >> 5 & 3 {
-                0 => Presentation::Allowed,
-                1 => Presentation::Restricted,
-                2 => Presentation::NotAvailable,
-                _ => Presentation::Reserved,
-            };
-            number.screening = match octet & 3 {
-                0 => Screening::UserNotScreened,
-                1 => Screening::UserPassed,
-                2 => Screening::UserFailed,
-                _ => Screening::Network,
-            };
-            is_octet_3a = false;
-        }
-        extended = octet & 0x80 == 0;
-        rest = more;
-    }
-    number.digits = ia5(rest)?;
-    Some(number)
-}
-
-fn encode_number(number: &Number, with_presentation: bool) -> Vec<u8> {
-    let first = number.number_type.bits() << 4 | number.plan.bits();
-    let mut contents = Vec::with_capacity(2 + number.digits.len());
-    if with_presentation {
-        let presentation = match number.presentation {
-            Presentation::Allowed => 0,
-            Presentation::Restricted => 1,
-            Presentation::NotAvailable => 2,
-            Presentation::Reserved => 3,
-        };
-        let screening = match number.screening {
-            Screening::UserNotScreened => 0,
-            Screening::UserPassed => 1,
-            Screening::UserFailed => 2,
-            Screening::Network => 3,
-        };
-        contents.extend([first, 0x80 | presentation << 5 | screening]);
-    } else {
-        contents.push(0x80 | first);
-    }
-    contents.extend_from_slice(number.digits.as_bytes());
-    contents
 }
 
 /// Display may begin with a character set octet that has the extension bit (ETS 300 102-1).
@@ -596,9 +243,10 @@ mod tests {
         assert_eq!(octets(&Element::ChannelIdentification(channel)), [0x18, 3, 0xa9, 0x83, 0x91]);
         let called = Number::new(NumberType::National, "333331234");
         assert_eq!(octets(&Element::CalledPartyNumber(called))[..3], [0x70, 10, 0xa1]);
+        let in_band = Progress { description: 8, location: Location::PublicLocal };
         let cause = Cause { value: 17, location: Location::User };
         assert_eq!(octets(&Element::Cause(cause)), [0x08, 2, 0x80, 0x91]);
-        assert_eq!(octets(&Element::ProgressIndicator(8)), [0x1e, 2, 0x82, 0x88]);
+        assert_eq!(octets(&Element::ProgressIndicator(in_band)), [0x1e, 2, 0x82, 0x88]);
     }
 
     #[test]
@@ -622,6 +270,14 @@ mod tests {
         let written = octets(&Element::CallingPartyNumber(number.clone()));
         assert_eq!(written[2..4], [0x21, 0xa3]);
         assert_eq!(Element::decode(0x6c, &written[2..]), Element::CallingPartyNumber(number));
+    }
+
+    #[test]
+    fn a_number_too_long_to_be_one_makes_no_sense() {
+        let longest = [&[0x81][..], &[b'1'; DIGITS_MAX]].concat();
+        assert!(matches!(Element::decode(0x70, &longest), Element::CalledPartyNumber(_)));
+        let longer = [&longest[..], b"1"].concat();
+        assert_eq!(Element::decode(0x70, &longer), Element::Invalid(0x70));
     }
 
     proptest! {

@@ -56,7 +56,7 @@ impl MessageType {
         }
     }
 
-    fn octet(self) -> u8 {
+    pub(crate) fn octet(self) -> u8 {
         match self {
             Self::Alerting => 0x01,
             Self::CallProceeding => 0x02,
@@ -102,11 +102,16 @@ pub struct Message {
 impl Message {
     /// Reads a message.
     pub fn decode(octets: &[u8]) -> Result<Self, IsdnError> {
+        Self::decode_as(PROTOCOL_DISCRIMINATOR, octets)
+    }
+
+    /// Reads a message of a protocol that shares the form of Q.931's.
+    pub(crate) fn decode_as(protocol: u8, octets: &[u8]) -> Result<Self, IsdnError> {
         let at = |offset: usize| {
             octets.get(offset).copied().ok_or(IsdnError::MessageTooShort { offset: octets.len() })
         };
         let discriminator = at(0)?;
-        if discriminator != PROTOCOL_DISCRIMINATOR {
+        if discriminator != protocol {
             return Err(IsdnError::OtherProtocol { discriminator });
         }
         let size = at(1)?;
@@ -172,9 +177,13 @@ impl Message {
 
     /// Writes the message with a call reference of `reference_octets` (1 or 2).
     pub fn encode(&self, reference_octets: u8) -> Vec<u8> {
+        self.encode_as(PROTOCOL_DISCRIMINATOR, reference_octets)
+    }
+
+    pub(crate) fn encode_as(&self, protocol: u8, reference_octets: u8) -> Vec<u8> {
         let flag = u8::from(self.reference.to_origin) << 7;
         let [high, low] = self.reference.value.to_be_bytes();
-        let mut octets = vec![PROTOCOL_DISCRIMINATOR];
+        let mut octets = vec![protocol];
         if reference_octets == 1 {
             octets.extend([1, flag | low & 0x7f]);
         } else {
@@ -206,8 +215,17 @@ impl Message {
     /// A progress indicator says that something can be heard.
     pub fn is_in_band(&self) -> bool {
         self.elements.iter().any(|element| match element {
-            Element::ProgressIndicator(description) => super::element::is_in_band(*description),
+            Element::ProgressIndicator(progress) => progress.is_in_band(),
             _ => false,
+        })
+    }
+
+    /// Digits that it brings: of a called party number or as keypad facility (§5.1.3).
+    pub fn digits(&self) -> Option<String> {
+        self.find(|element| match element {
+            Element::CalledPartyNumber(number) => Some(number.digits.clone()),
+            Element::KeypadFacility(digits) => Some(digits.clone()),
+            _ => None,
         })
     }
 

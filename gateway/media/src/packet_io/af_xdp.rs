@@ -21,7 +21,7 @@ use trunkline_xdp::{Binding, Bypass, Lanes, Mode, Onward, XdpError};
 
 use super::mio::Mio;
 use super::{
-    Backend, DATAGRAM_MAX_OCTETS, Datagram, IoCounts, PacketIo, PortIndex, Sink, Stream,
+    Backend, DATAGRAM_MAX_OCTETS, Datagram, IoCounts, PacketIo, PortIndex, Sender, Sink, Stream,
     TAILROOM_OCTETS, Verdict,
 };
 
@@ -109,6 +109,23 @@ impl FastPath {
             fast_path: Arc::clone(&fast_path),
         };
         Ok(lanes.into_iter().enumerate().map(share).collect())
+    }
+
+    /// Whether streams are relayed in the kernel, as it is `wanted` or, without a wish, where the
+    /// device is known to be able to; and what the log says to that.
+    pub fn relays_in_kernel(&self, wanted: Option<bool>) -> (bool, String) {
+        let Bypass { device, .. } = &self.bypass;
+        let relays = wanted.unwrap_or_else(|| self.bypass.sends_from_program());
+        let text = match (relays, &device.kind) {
+            (true, _) => "plain calls between peers are relayed in the kernel".to_owned(),
+            (false, Some(kind)) if wanted.is_none() => format!(
+                "no call is relayed in the kernel, as {} is a {kind}, which may not be able to send \
+                 from its driver (the generic mode can)",
+                device.name
+            ),
+            _ => "no call is relayed in the kernel: switched off".to_owned(),
+        };
+        (relays, text)
     }
 }
 
@@ -310,7 +327,7 @@ impl PacketIo for AfXdp {
         RelayBelow::new(&self.fast_path, &receiver, &out, stream)
     }
 
-    fn admit(&mut self, port: PortIndex, only: Option<SocketAddr>) {
+    fn admit(&mut self, port: PortIndex, only: Option<[Sender; 2]>) {
         if let Some(number) = self.ports.steered(port) {
             self.fast_path.bypass.ports.admit(number, only);
         }

@@ -22,6 +22,8 @@ pub struct Host {
     pub rtp_ports: RangeInclusive<u16>,
     /// How many workers there are to be.
     pub workers: usize,
+    /// Whether streams may be relayed in the kernel; none: where the device is known to be able to.
+    pub kernel_relay: Option<bool>,
     /// Differentiated services code point of what is sent.
     pub dscp: u8,
 }
@@ -31,6 +33,8 @@ pub struct Host {
 pub struct Choice {
     /// The back end.
     pub backend: Backend,
+    /// Whether streams may be relayed in the kernel.
+    pub relays_in_kernel: bool,
     /// For the log: why this one, what stands against a better one, and what would help.
     pub reason: String,
 }
@@ -86,11 +90,15 @@ pub fn choose(forced: Option<Backend>, host: &Host) -> Result<(Choice, Vec<Openi
         Some(device) => {
             match FastPath::open(device, host.xdp_mode, &host.rtp_ports, host.workers, host.dscp) {
                 Ok(shares) => {
-                    let how = shares.first().map(|s| s.fast_path().to_string());
-                    let reason = format!("af_xdp has taken {}", how.unwrap_or_default());
+                    let fast_path = shares.first().map(Share::fast_path);
+                    let relays = fast_path.map(|it| it.relays_in_kernel(host.kernel_relay));
+                    let (relays_in_kernel, relay) = relays.unwrap_or_default();
+                    let how = fast_path.map(ToString::to_string).unwrap_or_default();
+                    let reason = format!("af_xdp has taken {how}; {relay}");
                     let openings =
                         shares.into_iter().map(|share| Opening::AfXdp(Box::new(share))).collect();
-                    return Ok((Choice { backend: Backend::AfXdp, reason }, openings));
+                    let backend = Backend::AfXdp;
+                    return Ok((Choice { backend, relays_in_kernel, reason }, openings));
                 }
                 Err(error) if forced.is_some() => {
                     return Err(MediaError::Backend {
@@ -114,7 +122,8 @@ pub fn choose(forced: Option<Backend>, host: &Host) -> Result<(Choice, Vec<Openi
 /// Finds the better of io_uring and mio by trying it, unless one is `forced`.
 pub fn probe(forced: Option<Backend>) -> Choice {
     if let Some(backend) = forced {
-        return Choice { backend, reason: "forced by configuration".to_owned() };
+        let reason = "forced by configuration".to_owned();
+        return Choice { backend, relays_in_kernel: false, reason };
     }
     // On a thread of its own: the kernel interrupts the thread of a ring once more after the ring
     // is closed, and that shall not be a system call of the caller.
@@ -127,10 +136,12 @@ pub fn probe(forced: Option<Backend>) -> Choice {
     match trial {
         Ok(()) => Choice {
             backend: Backend::IoUring,
+            relays_in_kernel: false,
             reason: "io_uring carried a test packet with multishot receive".to_owned(),
         },
         Err(error) => Choice {
             backend: Backend::Mio,
+            relays_in_kernel: false,
             reason: format!(
                 "io_uring cannot be used: {error}; it needs Linux 6.1 and \
                  kernel.io_uring_disabled=0, and no seccomp filter against it"

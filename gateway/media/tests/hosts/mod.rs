@@ -87,10 +87,15 @@ impl Hosts {
 
     /// Binds a socket at the far host.
     pub fn bind_far(&self, address: impl Into<SocketAddr>) -> UdpSocket {
+        self.at_far(|| UdpSocket::bind(address.into()).expect("bind at the far host"))
+    }
+
+    /// Does something at the far host: what it opens and starts stays there.
+    pub fn at_far<T>(&self, work: impl FnOnce() -> T) -> T {
         enter(&self.far);
-        let socket = UdpSocket::bind(address.into()).expect("bind at the far host");
+        let outcome = work();
         enter(&self.near);
-        socket
+        outcome
     }
 
     /// Runs a command at the near host.

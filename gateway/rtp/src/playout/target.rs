@@ -91,12 +91,9 @@ impl TargetOffset {
         self.sorted[..self.len].get(self.len * 9 / 10).copied().unwrap_or(0)
     }
 
-    /// How far the target stands above the fastest packet, in samples.
-    pub(super) fn above_least(&self) -> u32 {
-        match (self.settled(), self.least()) {
-            (Some(best), Some(least)) => (best - least).clamp(0, i64::from(u32::MAX)) as u32,
-            _ => 0,
-        }
+    /// How far an offset stands above what the fastest packet needed, in samples.
+    pub(super) fn above_least(&self, offset: i64) -> u32 {
+        self.least().map_or(0, |least| (offset - least).clamp(0, i64::from(u32::MAX)) as u32)
     }
 
     /// Packets that were held up together need less and less, one after the other. They cost one

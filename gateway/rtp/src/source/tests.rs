@@ -267,18 +267,19 @@ fn only_who_is_neither_believed_nor_may_latch_is_refused_unseen() {
 }
 
 #[test]
-fn one_source_is_left_once_the_signalled_one_has_spoken_or_nobody_may_latch_any_more() {
+fn it_is_settled_who_may_speak_once_somebody_has_or_nobody_may_latch_any_more() {
     let mut leg = Leg::new(PRIVATE, Latching::Any);
     assert_eq!(leg.rule.only(leg.now), None);
     leg.wait(3_000);
-    assert_eq!(leg.rule.only(leg.now), Some(at(PRIVATE)));
+    assert_eq!(leg.rule.only(leg.now), Some([at(PRIVATE); 2]));
 
     let mut latched = Leg::new(PRIVATE, Latching::Any);
     assert_eq!(latched.talk(TRANSLATED, 1..5), Verdict::AcceptMoved);
     latched.wait(3_000);
-    assert_eq!(latched.rule.only(latched.now), None, "the signalled one may still come");
+    let both = [at(TRANSLATED), at(PRIVATE)];
+    assert_eq!(latched.rule.only(latched.now), Some(both), "the signalled one may still come");
     latched.hear(PRIVATE, 1, 8, 1);
-    assert_eq!(latched.rule.only(latched.now), Some(at(PRIVATE)));
+    assert_eq!(latched.rule.only(latched.now), Some([at(PRIVATE); 2]));
     latched.rule.signalled(at(PUBLIC), expected(), latched.now);
     assert_eq!(latched.rule.only(latched.now), None, "signalling has opened the window again");
 }

@@ -3,7 +3,6 @@
 use serde_json::{Value, json};
 use trunkline_call::LegId;
 use trunkline_call::trunk::BChannel;
-use trunkline_dsp::g711::Law;
 use trunkline_media::{CrossBoard, CrossEnd, CrossFigures, cross};
 
 use super::{End, OnTimeslot, Voice};
@@ -13,6 +12,8 @@ use super::{End, OnTimeslot, Voice};
 pub(super) struct Crossing {
     /// The called side's end, while it sits on no channel.
     far: Option<Box<CrossEnd>>,
+    /// What goes through is data, in which no octet may change.
+    is_data: bool,
     board: CrossBoard,
 }
 
@@ -26,7 +27,8 @@ pub struct Crossed {
 }
 
 impl Voice {
-    /// Joins the B channels of a caller and of whoever is called for it. Gives what to attach and
+    /// Joins the B channels of a caller and of whoever is called for it, octet for octet if it is
+    /// data and in each line's law if it is speech. Gives what to attach and
     /// where; the called side's end may still sit on the channel that was tried before, and comes by
     /// [`Voice::came_back`].
     pub fn cross(
@@ -34,24 +36,33 @@ impl Voice {
         caller: LegId,
         own: BChannel,
         called: BChannel,
+        is_data: bool,
     ) -> Vec<(BChannel, OnTimeslot)> {
-        let bearer = |end| OnTimeslot { leg: caller, end };
         if let Some(crossing) = self.crossings.get_mut(&caller) {
             return match crossing.far.take() {
-                Some(far) => vec![(called, bearer(End::Called(far)))],
+                Some(far) => {
+                    vec![(called, self.on(called, caller, End::Called(far), is_data))]
+                }
                 None => {
                     self.waiting.insert(caller, called);
                     Vec::new()
                 }
             };
         }
-        // Every span of this gateway is A-law.
-        let (near, far, board) = cross(Law::A, Law::A);
-        self.crossings.insert(caller, Crossing { far: None, board });
+        let own_law = self.settings.law_of(own);
+        let called_law = if is_data { own_law } else { self.settings.law_of(called) };
+        let (near, far, board) = cross(own_law, called_law);
+        self.crossings.insert(caller, Crossing { far: None, is_data, board });
+        let (near, far) = (End::Calling(Box::new(near)), End::Called(Box::new(far)));
         vec![
-            (own, bearer(End::Calling(Box::new(near)))),
-            (called, bearer(End::Called(Box::new(far)))),
+            (own, self.on(own, caller, near, is_data)),
+            (called, self.on(called, caller, far, is_data)),
         ]
+    }
+
+    /// What this caller's call carries from line to line is data.
+    pub(super) fn is_data(&self, caller: LegId) -> bool {
+        self.crossings.get(&caller).is_some_and(|crossing| crossing.is_data)
     }
 
     /// The call of this caller is over: what went through its own channel, and what through the one

@@ -6,7 +6,7 @@ use std::os::fd::AsFd;
 use super::*;
 use crate::bpf::{Map, MapKind, Program};
 use crate::frame::{self, Ethernet};
-use crate::ports::{Relay, Relayed};
+use crate::ports::{Relay, Relayed, Sender};
 
 const DROP: u32 = 1;
 const PASS: u32 = 2;
@@ -112,29 +112,70 @@ fn only_packets_for_open_ports_are_touched() {
 #[test]
 fn who_is_not_let_in_gets_nothing_back_and_is_counted() {
     let Some(bench) = bench() else { return };
+    // Of each version: our port, two who are expected, and strangers: another host, another port of
+    // the same host, and for IPv6 one for each word of the address.
+    let versions: [(&str, [&str; 2], &[&str]); 2] = [
+        (OURS, [PEER, "203.0.113.5:6000"], &["198.51.100.9:4000", "198.51.100.7:4002"]),
+        (
+            "[2001:db8::9]:20002",
+            ["[2001:db8:7:0:1:2:3:4]:4000", "[2001:db8::5]:6000"],
+            &[
+                "[2001:db9:7:0:1:2:3:4]:4000",
+                "[2001:db8:7:1:1:2:3:4]:4000",
+                "[2001:db8:7:0:1:0:3:4]:4000",
+                "[2001:db8:7:0:1:2:3:5]:4000",
+                "[2001:db8:7:0:1:2:3:4]:6000",
+            ],
+        ),
+    ];
+    for (ours, expected, strangers) in versions {
+        assert!(bench.table.steer(address(ours), 0));
+        let run = |from: &str| {
+            let packet = packet(from, ours, &rtp(0x80, 8, 1, 1, 0x1111_2222));
+            let (verdict, after) = bench.program.run(&packet).unwrap();
+            assert_eq!(after, packet);
+            verdict
+        };
+        let all_run = |whom: &[&str], verdict| whom.iter().all(|from| run(from) == verdict);
+        let senders = expected.map(|from| Sender::from(address(from)));
+        bench.table.admit(20_002, Some(senders));
+        assert!(all_run(strangers, DROP), "{ours}");
+        // No socket is there in a test run: what is steered is passed.
+        assert!(all_run(&expected, PASS), "{ours}");
+        let kept_out = strangers.len() as u64;
+        assert_eq!(bench.table.kept_out(20_002), kept_out);
+        // The second goes.
+        bench.table.admit(20_002, Some([senders[0]; 2]));
+        assert_eq!((run(expected[0]), run(expected[1])), (PASS, DROP), "{ours}");
+        // Any port of the host of the second.
+        bench.table.admit(20_002, Some([senders[0], address(expected[1]).ip().into()]));
+        let other_port = SocketAddr::new(address(expected[1]).ip(), 1);
+        assert!(all_run(&[expected[0], expected[1], &other_port.to_string()], PASS), "{ours}");
+        assert!(all_run(strangers, DROP), "{ours}");
+        bench.table.admit(20_002, None);
+        assert!(all_run(strangers, PASS), "{ours}");
+        assert_eq!(bench.table.kept_out(20_002), 2 * kept_out + 1);
+        // The next owner of the port begins anew.
+        bench.table.admit(20_002, Some(senders));
+        bench.table.pass(20_002);
+        assert!(bench.table.steer(address(ours), 0));
+        assert!(all_run(strangers, PASS), "{ours}");
+        assert_eq!(bench.table.kept_out(20_002), 0);
+    }
+}
+
+#[test]
+fn a_relayed_port_lets_only_its_senders_by() {
+    let Some(bench) = bench() else { return };
     assert!(bench.table.steer(address(OURS), 0));
-    let run = |from: &str| {
+    bench.table.admit(20_002, Some([address(PEER).into(); 2]));
+    bench.table.relay(20_002, &relay());
+    let run = |from| {
         let packet = packet(from, OURS, &rtp(0x80, 8, 1, 1, 0x1111_2222));
-        let (verdict, after) = bench.program.run(&packet).unwrap();
-        assert_eq!(after, packet);
-        verdict
+        bench.program.run(&packet).unwrap().0
     };
-    let peer = address(PEER);
-    let same_host = format!("{}:{}", peer.ip(), peer.port() + 2);
-    let strangers = ["198.51.100.9:4000", same_host.as_str()];
-    bench.table.admit(20_002, Some(peer));
-    assert!(strangers.iter().all(|from| run(from) == DROP));
-    // No socket is there in a test run: what is steered is passed.
-    assert_eq!(run(PEER), PASS);
-    assert_eq!(bench.table.kept_out(20_002), 2);
-    bench.table.admit(20_002, None);
-    assert!(strangers.iter().all(|from| run(from) == PASS));
-    assert_eq!(bench.table.kept_out(20_002), 2);
-    // The next owner of the port begins anew.
-    bench.table.admit(20_002, Some(peer));
-    bench.table.pass(20_002);
-    assert!(bench.table.steer(address(OURS), 0));
-    assert_eq!((run(strangers[0]), bench.table.kept_out(20_002)), (PASS, 0));
+    assert_eq!((run(PEER), run("198.51.100.7:4002")), (TX, DROP));
+    assert_eq!((bench.table.relayed(20_002).packets, bench.table.kept_out(20_002)), (1, 1));
 }
 
 #[test]

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 /// The mapping of a ring and its two indexes.
 #[derive(Debug)]
-pub(super) struct Memory<T> {
+pub(crate) struct Memory<T> {
     mapping: NonNull<libc::c_void>,
     octets: usize,
     producer: NonNull<AtomicU32>,
@@ -22,7 +22,7 @@ unsafe impl<T: Send> Send for Memory<T> {}
 
 impl<T> Memory<T> {
     /// Maps a ring of `size` slots (a power of two) of a socket.
-    pub(super) fn map(
+    pub(crate) fn map(
         socket: BorrowedFd<'_>,
         page_offset: i64,
         at: libc::xdp_ring_offset,

@@ -15,7 +15,7 @@ use crate::sync::AtomicU32;
 
 /// Memory of a ring that two threads share.
 #[derive(Debug)]
-pub(super) struct Memory<T> {
+pub(crate) struct Memory<T> {
     shared: Arc<Shared<T>>,
     pub(super) size: u32,
 }
@@ -31,7 +31,7 @@ struct Shared<T> {
 unsafe impl<T: Send> Send for Memory<T> {}
 
 impl<T: Copy> Memory<T> {
-    pub(super) fn map(
+    pub(crate) fn map(
         _: BorrowedFd<'_>,
         _: i64,
         _: libc::xdp_ring_offset,

@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::*;
+use crate::Side;
 
 struct Ends {
     now: Instant,
@@ -87,7 +88,7 @@ fn carry(
         LinkOutput::Frame(_) if *lose > 0 => *lose -= 1,
         LinkOutput::Frame(octets) => to.frame(now, &octets),
         LinkOutput::Data(message) => heard.push(message),
-        LinkOutput::Established | LinkOutput::Released => {}
+        LinkOutput::Established | LinkOutput::Released | LinkOutput::NotEstablished { .. } => {}
     }
 }
 
@@ -214,4 +215,40 @@ fn a_peer_that_is_not_ready_is_sent_nothing_until_it_is() {
     ends.user.frame(ends.now, &ready.encode(Side::Network));
     ends.run();
     assert_eq!(ends.heard_by_network, [[1]]);
+}
+
+#[test]
+fn a_link_keeps_to_the_parameters_that_it_is_set_up_with() {
+    let ms = Duration::from_millis;
+    let configuration = LinkConfiguration {
+        t200: ms(700),
+        t203: ms(4_000),
+        n200: 5,
+        n201_octets: 100,
+        k: 2,
+        ..LinkConfiguration::new(Side::User)
+    };
+    let mut now = Instant::now();
+    let mut link = DataLink::new(configuration);
+    let sent = |link: &mut DataLink| {
+        let frame = |output| matches!(output, LinkOutput::Frame(_)).then_some(());
+        std::iter::from_fn(|| link.poll_output()).filter_map(frame).count()
+    };
+    link.establish(now);
+    for _ in 0..5 {
+        assert_eq!((sent(&mut link), link.next_deadline()), (1, Some(now + ms(700))));
+        now += ms(700);
+        link.timeout(now);
+    }
+    // UA answers the last repetition.
+    assert_eq!(sent(&mut link), 1);
+    link.frame(now, &[0x00, 0x01, 0x73]);
+    assert!(link.is_up());
+    assert_eq!(link.next_deadline(), Some(now + ms(4_000)));
+    link.data(now, vec![0; 101]);
+    assert_eq!((sent(&mut link), link.counters().messages_too_long), (0, 1));
+    for _ in 0..5 {
+        link.data(now, vec![0; 100]);
+    }
+    assert_eq!(sent(&mut link), 2);
 }
