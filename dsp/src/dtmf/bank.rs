@@ -164,6 +164,7 @@ impl Wave {
 }
 
 const HALF: usize = WINDOW / 2;
+const _: () = assert!(HALF.is_multiple_of(3), "sums of the power");
 
 static TABLES: LazyLock<Tables> = LazyLock::new(Tables::new);
 
@@ -298,14 +299,19 @@ impl<L: Lanes> Window<'_, L> {
     #[inline(always)]
     fn power(&self, shape: &[f32; HALF]) -> L::Values {
         let l = self.l;
-        let mut power = [l.splat(0.0); 2];
-        for n in 0..HALF {
-            let earlier = l.load(&self.rows[HALF - 1 - n], self.part);
-            let later = l.load(&self.rows[HALF + n], self.part);
-            let square = l.mul_add(earlier, earlier, l.mul(later, later));
-            power[n % 2] = l.mul_add(square, l.splat(shape[n]), power[n % 2]);
+        // Several sums, so that none waits for the addition before.
+        const SUMS: usize = 3;
+        let mut power = [l.splat(0.0); SUMS];
+        for (step, shape) in shape.as_chunks::<SUMS>().0.iter().enumerate() {
+            for (k, (power, &shape)) in power.iter_mut().zip(shape).enumerate() {
+                let n = SUMS * step + k;
+                let earlier = l.load(&self.rows[HALF - 1 - n], self.part);
+                let later = l.load(&self.rows[HALF + n], self.part);
+                let square = l.mul_add(earlier, earlier, l.mul(later, later));
+                *power = l.mul_add(square, l.splat(shape), *power);
+            }
         }
-        l.add(power[0], power[1])
+        l.add(l.add(power[0], power[1]), power[2])
     }
 
     /// Correlations with frequencies, real and imaginary part.
@@ -394,6 +400,33 @@ struct Tone<L: Lanes> {
 }
 
 impl<L: Lanes> Tone<L> {
+    /// What there is to know of the `k`th tone of a group.
+    #[inline(always)]
+    fn candidate(
+        l: L,
+        tables: &Tables,
+        spectrum: &[(L::Values, L::Values); FREQUENCIES],
+        before: &Spectrum,
+        part: usize,
+        (first, k): (usize, usize),
+    ) -> [L::Values; 11] {
+        let nominal = &tables.tones[first + k];
+        let (real, imaginary) = spectrum[first + k];
+        [
+            l.mul_add(real, real, l.mul(imaginary, imaginary)),
+            real,
+            imaginary,
+            l.load(&before[first + k].real, part),
+            l.load(&before[first + k].imaginary, part),
+            l.splat(k as f32),
+            l.splat(nominal.frequency_hz),
+            l.splat(nominal.turn.0),
+            l.splat(nominal.turn.1),
+            l.splat(nominal.harmonic.0),
+            l.splat(nominal.harmonic.1),
+        ]
+    }
+
     /// That of the group which begins with the frequency `FIRST`.
     #[inline(always)]
     fn strongest<const FIRST: usize>(
@@ -403,27 +436,9 @@ impl<L: Lanes> Tone<L> {
         before: &Spectrum,
         part: usize,
     ) -> Self {
-        let magnitude = |(real, imaginary)| l.mul_add(real, real, l.mul(imaginary, imaginary));
-        let value = |k: usize| {
-            let nominal = &tables.tones[FIRST + k];
-            let (real, imaginary) = spectrum[FIRST + k];
-            [
-                magnitude((real, imaginary)),
-                real,
-                imaginary,
-                l.load(&before[FIRST + k].real, part),
-                l.load(&before[FIRST + k].imaginary, part),
-                l.splat(k as f32),
-                l.splat(nominal.frequency_hz),
-                l.splat(nominal.turn.0),
-                l.splat(nominal.turn.1),
-                l.splat(nominal.harmonic.0),
-                l.splat(nominal.harmonic.1),
-            ]
-        };
-        let mut best = value(0);
+        let mut best = Self::candidate(l, tables, spectrum, before, part, (FIRST, 0));
         for k in 1..GROUP {
-            let next = value(k);
+            let next = Self::candidate(l, tables, spectrum, before, part, (FIRST, k));
             let louder = l.greater(next[0], best[0]);
             for (best, next) in best.iter_mut().zip(next) {
                 *best = l.select(louder, next, *best);
