@@ -7,13 +7,17 @@
 //! | 852 Hz | 7 | 8 | 9 | C |
 //! | 941 Hz | * | 0 | # | D |
 //!
-//! [`Generator`] makes them, [`Detector`] finds them. Digits are characters, `A`–`D` upper case.
+//! [`Generator`] makes them, [`Detector`] finds them on one channel and [`DetectorBank`] on sixteen. Digits are characters, `A`–`D` upper case.
 
+mod bank;
 mod detector;
 mod generator;
+mod runs;
 
-pub use detector::{Detector, Event};
+pub use bank::DetectorBank;
+pub use detector::Detector;
 pub use generator::{Generator, Levels};
+pub use runs::Event;
 
 /// Frequencies of the low group, one a row of the keys.
 const LOW_HZ: [f32; 4] = [697.0, 770.0, 852.0, 941.0];

@@ -17,18 +17,22 @@
 //! | [`drift`] | between any rates, by a ratio that follows a sound card's clock |
 //! | [`level`] | dBm0, dBov and samples; a level meter |
 //! | [`tone`] | tones with cadence as data; the tones of Japan |
+//! | [`lanes`] | sixteen channels side by side, for the banks of the modules below |
 //! | [`dtmf`] | the digits of push-button dialling: generator and detector |
-#![forbid(unsafe_code)]
+#![deny(unsafe_code)]
 
 pub mod activity;
 pub mod comfort_noise;
 pub mod concealment;
 pub mod drift;
 pub mod dtmf;
+pub mod echo;
 mod error;
+pub mod fax;
 mod filter;
 pub mod g711;
 pub mod g722;
+pub mod lanes;
 pub mod level;
 mod noise;
 pub mod opus;

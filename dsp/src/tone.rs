@@ -18,11 +18,15 @@
 //! ring_back.fill(&mut block);
 //! assert!(block.iter().any(|&sample| sample != 0));
 //! ```
-//! The country's table is a function each, so that a configuration may change level or cadence.
+//! [`Country`] has the tones of countries; a configuration may change level or cadence of any.
 //!
 //! # Cost
 //! Eight multiplications a component and sample; nothing in silence. `new` allocates, `fill` does
 //! not.
+
+mod country;
+
+pub use country::{Country, Meaning, Pattern};
 
 use crate::SAMPLE_RATE_HZ;
 use crate::level;
@@ -83,32 +87,36 @@ impl ToneSpec {
     }
 }
 
-/// The tones of Japan, as in ITU-T E.180 Supplement 2.
+/// The tones of Japan, for those who need no other country's.
 pub mod japan {
-    use super::{Component, Modulation, ToneSpec};
+    use super::{Country, Meaning, ToneSpec};
 
-    /// The nominal level that E.180 recommends.
-    const TONE: Component = Component { frequency_hz: 400.0, level_dbm0: -10.0, modulation: None };
+    fn tone(meaning: Meaning) -> ToneSpec {
+        country().pattern(meaning).spec()
+    }
+
+    fn country() -> &'static Country {
+        Country::of("JP").unwrap_or(&Country::all()[0])
+    }
 
     /// 400 Hz: dial.
     pub fn dial() -> ToneSpec {
-        ToneSpec::continuous(TONE)
+        tone(Meaning::Dial)
     }
 
     /// 400 Hz modulated by 16 Hz, 1 s of 3 s: the called telephone rings.
     pub fn ring_back() -> ToneSpec {
-        let modulation = Some(Modulation { frequency_hz: 16.0, depth: 0.85 });
-        ToneSpec::interrupted(Component { modulation, ..TONE }, 1_000, 2_000)
+        tone(Meaning::RingBack)
     }
 
     /// 400 Hz, 0.5 s of 1 s: the called party is engaged.
     pub fn busy() -> ToneSpec {
-        ToneSpec::interrupted(TONE, 500, 500)
+        tone(Meaning::Busy)
     }
 
     /// The same sound as [`busy`]: no path through the network.
     pub fn congestion() -> ToneSpec {
-        busy()
+        tone(Meaning::Congestion)
     }
 }
 

@@ -20,7 +20,7 @@
 //! 4. Twist and level must be within their limits, and there must be neither second harmonics nor
 //!    sound below the digits: a voice has both.
 //!
-//! [`HITS_TO_BEGIN`] windows with the same digit begin it, [`MISSES_TO_END`] without it end it. A
+//! Seven windows with the same digit begin it, five without it end it (`runs.rs`). A
 //! window still passes with about 35 of its samples outside the tone, so a tone of D samples gives
 //! (D − 32) / 34 hits, one more or less: at most 5 for 23 ms, at least 8 for 40 ms.
 //!
@@ -48,60 +48,34 @@
 use std::f32::consts::{PI, TAU};
 use std::sync::LazyLock;
 
+use super::runs::{Event, Runs};
 use super::{HIGH_HZ, KEYS, LOW_HZ};
 use crate::SAMPLE_RATE_HZ;
-use crate::level::{level_of_power, rms};
+use crate::level::rms;
 
 /// Samples in a window.
-const WINDOW: usize = 102;
+pub(super) const WINDOW: usize = 102;
 /// Samples from window to window.
-const HOP: usize = 34;
-/// Samples of a window that may lie outside the tone before it fails.
-const MARGIN: usize = 35;
-
-/// Windows with the same digit before it is reported.
-const HITS_TO_BEGIN: u32 = 7;
-/// Windows without the digit before its end is reported.
-const MISSES_TO_END: u32 = 5;
-
+pub(super) const HOP: usize = 34;
 /// Level of the weaker tone, below which nothing is a digit.
-const LEVEL_MIN_DBM0: f32 = -36.5;
+pub(super) const LEVEL_MIN_DBM0: f32 = -36.5;
+/// A window below this part of the least power of a tone, −12 dB, is not looked into.
+pub(super) const QUIET: f32 = 0.063;
 /// Share of the power that the two tones must have; noise 9 dB below leaves 0.89.
-const SHARE_MIN: f32 = 0.77;
+pub(super) const SHARE_MIN: f32 = 0.77;
 /// Deviation from the nominal frequency: between 1.5 % + 2 Hz and 3.5 %.
-const DEVIATION_MAX: f32 = 0.026;
+pub(super) const DEVIATION_MAX: f32 = 0.026;
 /// Power of the high group over that of the low group: 5 dB.
-const HIGH_OVER_LOW_MAX: f32 = 3.162;
+pub(super) const HIGH_OVER_LOW_MAX: f32 = 3.162;
 /// Power of the low group over that of the high group: 9 dB.
-const LOW_OVER_HIGH_MAX: f32 = 7.943;
+pub(super) const LOW_OVER_HIGH_MAX: f32 = 7.943;
 /// Power of a second harmonic over that of its tone: −12 dB.
-const HARMONIC_MAX: f32 = 0.063;
+pub(super) const HARMONIC_MAX: f32 = 0.063;
 
 /// Bands below the digits, each about 150 Hz wide.
-const VOICE_HZ: [f32; 3] = [190.0, 340.0, 490.0];
+pub(super) const VOICE_HZ: [f32; 3] = [190.0, 340.0, 490.0];
 /// Power in one of them over that of the digit: −15 dB.
-const VOICE_MAX: f32 = 0.032;
-
-/// What the detector found.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Event {
-    /// A digit began; reported about 36 ms after it did.
-    Begin {
-        /// The digit.
-        digit: char,
-        /// Power of both tones together.
-        level_dbm0: f32,
-        /// Sample, counted from the detector's first, at which it began, to within about 3 ms.
-        position: u64,
-    },
-    /// It ended.
-    End {
-        /// The digit.
-        digit: char,
-        /// How long it sounded, to within about 6 ms.
-        duration_ms: u32,
-    },
-}
+pub(super) const VOICE_MAX: f32 = 0.032;
 
 /// Finds digits in samples at 8 kHz.
 #[derive(Clone, Debug)]
@@ -112,21 +86,8 @@ pub struct Detector {
     held: usize,
     /// Correlations of the window before.
     before: Spectrum,
-    /// Number of windows done.
-    windows: u64,
-    candidate: Option<Run>,
-    active: Option<Run>,
+    runs: Runs,
     power_min: f32,
-}
-
-/// Windows in which the same digit was heard.
-#[derive(Clone, Copy, Debug)]
-struct Run {
-    digit: char,
-    /// First and last window that heard it.
-    first: u64,
-    last: u64,
-    hits: u32,
 }
 
 impl Detector {
@@ -137,9 +98,7 @@ impl Detector {
             window: [0.0; WINDOW],
             held: WINDOW - HOP,
             before: Spectrum::default(),
-            windows: 0,
-            candidate: None,
-            active: None,
+            runs: Runs::new(),
             power_min: rms(LEVEL_MIN_DBM0).powi(2),
         }
     }
@@ -155,23 +114,22 @@ impl Detector {
             samples = later;
             if self.held == WINDOW {
                 let heard = self.listen();
-                self.decide(heard, &mut report);
+                self.runs.window(heard, &mut report);
                 self.window.copy_within(HOP.., 0);
                 self.held = WINDOW - HOP;
-                self.windows += 1;
             }
         }
     }
 
     /// The digit that sounds now, from 36 ms after its begin to 21 ms after its end.
     pub fn digit(&self) -> Option<char> {
-        self.active.map(|run| run.digit)
+        self.runs.digit()
     }
 
     /// The digit in the full window, with its power.
     fn listen(&mut self) -> Option<(char, f32)> {
         let power = self.bank.power(&self.window);
-        if power < self.power_min {
+        if power < QUIET * self.power_min {
             self.before = Spectrum::default();
             return None;
         }
@@ -205,50 +163,6 @@ impl Detector {
     fn has_voice(&self, power: f32) -> bool {
         let below = VOICE_HZ.iter().map(|&hz| self.bank.power_at(&self.window, hz));
         below.fold(0.0, f32::max) > VOICE_MAX * power
-    }
-
-    fn decide(&mut self, heard: Option<(char, f32)>, report: &mut impl FnMut(Event)) {
-        let window = self.windows;
-        if let (Some((digit, _)), Some(run)) = (heard, &mut self.active)
-            && run.digit == digit
-        {
-            run.last = window;
-            self.candidate = None;
-            return;
-        }
-        if let Some(run) = self.active
-            && window - run.last >= u64::from(MISSES_TO_END)
-        {
-            self.end(run, report);
-        }
-        let Some((digit, power)) = heard else {
-            // Noise may spoil one window of a short digit, not two.
-            self.candidate = self.candidate.filter(|run| window - run.last < 2);
-            return;
-        };
-        let run = match self.candidate {
-            Some(run) if run.digit == digit => Run { last: window, hits: run.hits + 1, ..run },
-            _ => Run { digit, first: window, last: window, hits: 1 },
-        };
-        self.candidate = Some(run);
-        if run.hits >= HITS_TO_BEGIN {
-            if let Some(before) = self.active {
-                self.end(before, report);
-            }
-            self.candidate = None;
-            self.active = Some(run);
-            // The first window ended at (first + 1) · HOP; on average half a hop is lost.
-            let end = (run.first + 1) * HOP as u64;
-            let position = end.saturating_sub((WINDOW - MARGIN + HOP / 2) as u64);
-            report(Event::Begin { digit, level_dbm0: level_of_power(power), position });
-        }
-    }
-
-    fn end(&mut self, run: Run, report: &mut impl FnMut(Event)) {
-        let samples = (run.last - run.first) * HOP as u64 + (WINDOW - 2 * MARGIN + HOP / 2) as u64;
-        let duration_ms = (samples * 1_000 / u64::from(SAMPLE_RATE_HZ)) as u32;
-        self.active = None;
-        report(Event::End { digit: run.digit, duration_ms });
     }
 }
 
@@ -298,6 +212,9 @@ impl Tone {
     ) -> Option<Self> {
         let (a, b) = (spectrum.real[lane], spectrum.imaginary[lane]);
         let (c, d) = (before.real[lane], before.imaginary[lane]);
+        if c == 0.0 && d == 0.0 {
+            return None; // The window before was silent: there is no turn.
+        }
         let turn = (b * c - a * d).atan2(a * c + b * d);
         let expected = TAU * nominal_hz * HOP as f32 / SAMPLE_RATE_HZ as f32;
         let excess = (turn - expected + PI).rem_euclid(TAU) - PI;
