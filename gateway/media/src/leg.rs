@@ -10,11 +10,13 @@ mod relay;
 mod reports;
 mod srtp;
 mod translate;
+mod turn;
 mod voice;
 
 pub(crate) use relay::Passed;
 pub(crate) use srtp::Readied;
 pub(crate) use translate::Translation;
+pub(crate) use turn::{Timetable, Turn};
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
@@ -24,6 +26,7 @@ use tokio::sync::mpsc;
 use trunkline_rtp::ntp::NtpTime;
 use trunkline_rtp::source::{PayloadTypes, SourcePolicy, SourceRule};
 use trunkline_rtp::telephone_event::Digit;
+use trunkline_xdp::cache;
 
 use crate::bridge::{Reading, TimeslotBridge, ToTimeslot};
 use crate::coders::Coders;
@@ -199,9 +202,28 @@ impl Leg {
         }
     }
 
-    /// Whether there may be something to do in every tick: a line brings it, or a transcoder.
-    pub(crate) fn works_in_each_tick(&self) -> bool {
-        matches!(self.joint, Joint::Timeslot(_)) || self.translates()
+    /// Fetches into the cache what a packet that comes to this leg needs.
+    pub(crate) fn prefetch(&self) {
+        cache::prefetch_value(self);
+    }
+
+    /// The same for a packet that leaves by this leg of a pair.
+    pub(crate) fn prefetch_sending(&self) {
+        cache::prefetch_value(&self.joint);
+        cache::prefetch_value(&self.outgoing);
+        cache::prefetch_value(&self.source);
+        cache::prefetch_value(&self.srtp);
+        cache::prefetch_value(&self.ports);
+    }
+
+    /// Which ticks concern it, as things are.
+    pub(crate) fn turn(&self) -> Turn {
+        match &self.joint {
+            Joint::Timeslot(_) => Turn::EachTick,
+            Joint::Pair(_) if self.translates() => Turn::EachTick,
+            Joint::Pair(_) if self.incoming.has_digit() => Turn::Often,
+            Joint::Pair(_) => Turn::Seldom,
+        }
     }
 
     /// A datagram has come; what it gives the other leg of a pair, if it gives anything.

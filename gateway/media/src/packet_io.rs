@@ -45,8 +45,32 @@ pub enum Verdict {
     },
 }
 
-/// Who looks at received packets: port, sender, and the datagram where it lies.
-pub type Sink<'a> = dyn FnMut(PortIndex, SocketAddr, &mut Datagram<'_>) -> Verdict + 'a;
+/// Who looks at received packets.
+pub trait Sink {
+    /// A packet of this port is shown soon: a chance to fetch into the cache what will be needed.
+    fn expect(&mut self, _port: PortIndex) {}
+
+    /// A packet, where it lies.
+    fn look(&mut self, port: PortIndex, from: SocketAddr, datagram: &mut Datagram<'_>) -> Verdict;
+}
+
+/// A sink that does nothing but `look`.
+pub fn showing(look: impl FnMut(PortIndex, SocketAddr, &mut Datagram<'_>) -> Verdict) -> impl Sink {
+    struct Showing<F>(F);
+
+    impl<F: FnMut(PortIndex, SocketAddr, &mut Datagram<'_>) -> Verdict> Sink for Showing<F> {
+        fn look(
+            &mut self,
+            port: PortIndex,
+            from: SocketAddr,
+            datagram: &mut Datagram<'_>,
+        ) -> Verdict {
+            (self.0)(port, from, datagram)
+        }
+    }
+
+    Showing(look)
+}
 
 /// Packets a back end takes in one [`PacketIo::receive`] for each of its ports, at most, so that a
 /// flood on one port starves no other.
@@ -77,7 +101,7 @@ pub trait PacketIo {
     fn close_port(&mut self, port: PortIndex);
 
     /// Shows the packets that have come, for whatever port, to `sink`; how many there were.
-    fn receive(&mut self, sink: &mut Sink<'_>) -> usize;
+    fn receive(&mut self, sink: &mut dyn Sink) -> usize;
 
     /// Sends a packet, at the next [`PacketIo::flush`] at the latest. What cannot be sent is
     /// counted.
@@ -90,6 +114,11 @@ pub trait PacketIo {
     /// way. What is not of the stream still comes here, and so does everything once it is recalled.
     fn relay_below(&mut self, _stream: &Stream) -> Option<RelayBelow> {
         None
+    }
+
+    /// A number that changes when other ways out may be right than before.
+    fn ways(&self) -> u64 {
+        0
     }
 
     /// Lets nobody but `only` in by a port, if this back end can keep others out before they cost

@@ -1,12 +1,13 @@
 //! A worker: one thread on one core that serves its legs once a tick.
 
+mod reception;
 mod thread;
 mod ticker;
 
 pub(crate) use thread::available_cores;
 
 use std::collections::HashMap;
-use std::net::{SocketAddr, UdpSocket};
+use std::net::UdpSocket;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -20,10 +21,13 @@ use crate::coders::Coders;
 use crate::counters::{Board, WorkerCounters};
 use crate::error::MediaError;
 use crate::event::{LegId, MediaEventKind};
-use crate::leg::{Channel, Events, Leg, Ports, Readied, Surroundings, Translation};
+use crate::leg::{
+    Channel, Events, Leg, Ports, Readied, Surroundings, Timetable, Translation, Turn,
+};
 use crate::load::{Gate, Load};
-use crate::packet_io::{Datagram, Opening, PacketIo, PortIndex, Verdict};
+use crate::packet_io::{Opening, PacketIo, PortIndex};
 use crate::spec::RtpLegUpdate;
+use reception::Reception;
 use ticker::Ticker;
 
 /// Commands that can wait for a worker.
@@ -98,20 +102,6 @@ pub(crate) struct WorkerSettings {
     pub(crate) legs_max: usize,
 }
 
-/// Which ticks concern a leg.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Turn {
-    /// No leg is in this place.
-    Never,
-    /// There may be something to do in each: a line brings it, or a transcoder.
-    EachTick,
-    /// Only time passes for it: packets come to it by themselves.
-    NowAndThen,
-}
-
-/// Between two turns of a leg for which only time passes.
-const NOW_AND_THEN: Duration = Duration::from_millis(100);
-
 /// The state of a worker, on its thread.
 pub(crate) struct Worker {
     io: Box<dyn PacketIo>,
@@ -128,13 +118,17 @@ pub(crate) struct Worker {
     load: Load,
     /// Legs whose code has failed in this tick.
     failed: Vec<usize>,
-    /// Legs whose stream may be relayed on its way.
+    /// Legs whose stream may be relayed on its way, as its packets of this tick show.
     steady: Vec<usize>,
-    /// When a leg's turn is, by its place.
-    turns: Vec<Turn>,
-    /// Ticks so far, and ticks between two turns of a leg of a pair.
-    turn: usize,
-    ticks_between: usize,
+    /// When each leg's turn is, and the other leg of its pair, by its index: what is to be known of a
+    /// leg before it is looked at, which costs more than this does.
+    turns: Vec<Option<Turn>>,
+    mates: Vec<Option<usize>>,
+    timetable: Timetable,
+    /// Ticks so far.
+    ticks: usize,
+    /// The ways out at the last tick (see [`PacketIo::ways`]).
+    ways: u64,
 }
 
 impl Worker {
@@ -173,8 +167,10 @@ impl Worker {
             failed: Vec::with_capacity(settings.legs_max),
             steady: Vec::with_capacity(settings.legs_max),
             turns: Vec::with_capacity(settings.legs_max),
-            turn: 0,
-            ticks_between: (NOW_AND_THEN.as_micros() / settings.tick.as_micros()).max(1) as usize,
+            mates: Vec::with_capacity(settings.legs_max),
+            timetable: Timetable::new(settings.tick),
+            ticks: 0,
+            ways: 0,
         })
     }
 
@@ -209,6 +205,7 @@ impl Worker {
     fn serve(&mut self, now: Instant) {
         self.obey_all(now);
         self.receive(now);
+        self.give_below(now);
         self.tick_legs(now);
         self.release_failed(now);
         self.io.flush();
@@ -216,44 +213,36 @@ impl Worker {
     }
 
     fn receive(&mut self, now: Instant) {
-        let Self { io, legs, owners, events, counters, failed, .. } = self;
-        io.receive(&mut |port: PortIndex, from: SocketAddr, datagram: &mut Datagram<'_>| {
-            let Some((index, channel)) = owners.get(port.0 as usize).copied().flatten() else {
-                return Verdict::Consumed;
-            };
-            let mut at_work = index;
-            let mut around = Surroundings { now, counters, events };
-            let work = || {
-                let leg = legs.get_mut(index)?;
-                let passed = leg.datagram(channel, from, datagram, &mut around)?;
-                at_work = passed.mate;
-                Some(legs.get_mut(passed.mate)?.relay(&passed, datagram, &mut around))
-            };
-            // A failed leg costs that call, not the worker.
-            match catch_unwind(AssertUnwindSafe(work)) {
-                Ok(verdict) => verdict.unwrap_or(Verdict::Consumed),
-                Err(_) => {
-                    if !failed.contains(&at_work) {
-                        failed.push(at_work);
-                    }
-                    Verdict::Consumed
-                }
-            }
+        let Self { io, legs, owners, turns, mates, steady, events, counters, failed, .. } = self;
+        let steady = self.relays_below.then_some(steady);
+        io.receive(&mut Reception {
+            legs,
+            owners,
+            turns,
+            mates,
+            steady,
+            failed,
+            now,
+            counters,
+            events,
         });
     }
 
     fn tick_legs(&mut self, now: Instant) {
-        let Self { io, legs, events, counters, failed, steady, relays_below, turns, .. } = self;
-        self.turn = self.turn.wrapping_add(1);
-        for (index, turn) in turns.iter().enumerate() {
+        let Self { io, legs, events, counters, failed, relays_below, turns, timetable, .. } = self;
+        self.ticks = self.ticks.wrapping_add(1);
+        let ways = io.ways();
+        // Frames of streams that are relayed below may go wrong.
+        let are_all_due = ways != std::mem::replace(&mut self.ways, ways) && *relays_below;
+        for (index, place) in turns.iter_mut().enumerate() {
             // Looking at every leg in every tick costs more than moving its packets does.
-            let is_due = match turn {
-                Turn::Never => false,
-                Turn::EachTick => true,
-                Turn::NowAndThen => (self.turn + index).is_multiple_of(self.ticks_between),
-            };
-            if !is_due {
+            let Some(turn) = *place else { continue };
+            if !are_all_due && !timetable.is_due(turn, self.ticks, index) {
                 continue;
+            }
+            // Most likely the next one whose turn is in this tick.
+            if let Some(leg) = legs.get(index + timetable.ticks_between(turn)) {
+                leg.prefetch();
             }
             let Some(leg) = legs.get_mut(index) else { continue };
             let mut around = Surroundings { now, counters, events };
@@ -261,12 +250,7 @@ impl Worker {
             if catch_unwind(AssertUnwindSafe(work)).is_err() && !failed.contains(&index) {
                 failed.push(index);
             }
-            if *relays_below && leg.is_steady() {
-                steady.push(index);
-            }
-        }
-        if self.relays_below {
-            self.give_below(now);
+            *place = Some(leg.turn());
         }
     }
 
@@ -276,7 +260,9 @@ impl Worker {
         for index in steady.drain(..) {
             let Some(mate) = legs.get(index).and_then(|leg| leg.mate()) else { continue };
             let Ok([leg, mate]) = legs.get_disjoint_mut([index, mate]) else { continue };
-            let Some(stream) = leg.stream_to(mate) else { continue };
+            // More than one packet in a tick may have said so.
+            let stream = leg.is_steady().then(|| leg.stream_to(mate)).flatten();
+            let Some(stream) = stream else { continue };
             if let Some(relay) = io.relay_below(&stream) {
                 let relay = Arc::new(relay);
                 leg.comes_below(&relay, &mut Surroundings { now, counters, events });
@@ -322,9 +308,9 @@ impl Worker {
                     if let Some(leg) = legs.get_mut(mate) {
                         leg.translate(mates);
                     }
-                    self.plan_turns(mate);
+                    self.note(mate);
                 }
-                self.plan_turns(index);
+                self.note(index);
             }
             Command::Digit { id, digit, duration_ms } => {
                 let index = self.by_serial.get(&id.serial);
@@ -345,6 +331,8 @@ impl Worker {
         if let (Some(a), Some(b)) = (a, b) {
             self.legs[a].set_mate(Some(b));
             self.legs[b].set_mate(Some(a));
+            self.note(a);
+            self.note(b);
         }
     }
 
@@ -361,7 +349,7 @@ impl Worker {
         }
         self.by_serial.insert(leg.id.serial, index);
         self.legs.insert(leg);
-        self.plan_turns(index);
+        self.note(index);
         if ports.is_none() {
             // The kernel takes no more sockets: the leg fails at once, with its events.
             self.failed.push(index);
@@ -371,16 +359,15 @@ impl Worker {
         Some(index)
     }
 
-    /// Decides which ticks concern a leg.
-    fn plan_turns(&mut self, index: usize) {
+    /// Notes when a leg's turn is, and which leg is its mate.
+    fn note(&mut self, index: usize) {
         if self.turns.len() <= index {
-            self.turns.resize(index + 1, Turn::Never);
+            self.turns.resize(index + 1, None);
+            self.mates.resize(index + 1, None);
         }
-        self.turns[index] = match self.legs.get(index) {
-            Some(leg) if leg.works_in_each_tick() => Turn::EachTick,
-            Some(_) => Turn::NowAndThen,
-            None => Turn::Never,
-        };
+        let leg = self.legs.get(index);
+        self.turns[index] = leg.map(|leg| leg.turn());
+        self.mates[index] = leg.and_then(|leg| leg.mate());
     }
 
     fn open_ports(&mut self, rtp: UdpSocket, rtcp: UdpSocket) -> Option<Ports> {
@@ -405,7 +392,7 @@ impl Worker {
     fn close(&mut self, index: usize, now: Instant) {
         let Some(mut leg) = self.legs.try_remove(index) else { return };
         self.by_serial.remove(&leg.id.serial);
-        self.turns[index] = Turn::Never;
+        self.turns[index] = None;
         let Self { events, counters, .. } = self;
         leg.recall(&mut Surroundings { now, counters, events });
         if let Some(mate) = leg.mate().and_then(|mate| self.legs.get_mut(mate)) {

@@ -199,8 +199,8 @@ fn a_steady_call_goes_below_and_its_books_are_right() {
         total.packets_sent == 600 && total.packets_received == 600
     });
     let total = call.total();
-    // Those of about a hundred milliseconds were needed to see that it is steady.
-    assert!(total.packets_relayed_below > 300, "{total:?}");
+    // The first were needed to see that it is steady.
+    assert!(total.packets_relayed_below > 500, "{total:?}");
     assert_eq!(total.streams_recalled, 0);
     let (a, b, _hosts) = call.closed();
     assert_eq!((a.packets_received, a.octets_received), (600, 96_000));
@@ -310,7 +310,7 @@ fn strangers_of_either_version_are_kept_out_of_both_ports() {
         let elsewhere: IpAddr = elsewhere.parse().expect("an address");
         let stranger = call.hosts.bind_far((elsewhere, 31_000));
         // Long enough for the worker to look at the leg.
-        call.speak(250);
+        call.speak(500);
         let (before, rtp) = (call.total(), call.pair.a.local);
         let packet = call.a.packet(A_LAW, false, &[0; 160]);
         for _ in 0..50 {

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use hosts::{DEVICE, FAR, Hosts, NEAR, address};
 use trunkline_media::packet_io::{
     Backend, DATAGRAM_MAX_OCTETS, Host, Opening, PacketIo, PortIndex, TAILROOM_OCTETS, Verdict,
-    choose, probe,
+    choose, probe, showing,
 };
 use trunkline_xdp::Mode;
 
@@ -66,7 +66,7 @@ fn take(io: &mut dyn PacketIo, far: &UdpSocket, count: usize) -> Vec<(SocketAddr
     let mut buffer = [0; 2048];
     let deadline = Instant::now() + Duration::from_secs(2);
     while taken.len() < count && Instant::now() < deadline {
-        io.receive(&mut |_, _, _| Verdict::Consumed);
+        io.receive(&mut showing(|_, _, _| Verdict::Consumed));
         io.flush();
         while let Ok((len, from)) = far.recv_from(&mut buffer) {
             taken.push((from, buffer[..len].to_vec()));
@@ -84,10 +84,10 @@ fn receive(io: &mut dyn PacketIo, count: usize) -> Vec<Received> {
     let deadline = Instant::now() + Duration::from_secs(2);
     while received.len() < count && Instant::now() < deadline {
         io.flush();
-        io.receive(&mut |port, from, bytes| {
+        io.receive(&mut showing(|port, from, bytes| {
             received.push((port, from, bytes.to_vec()));
             Verdict::Consumed
-        });
+        }));
         std::thread::yield_now();
     }
     received
@@ -209,15 +209,15 @@ fn one_look_takes_what_has_come_on_every_port(io: &mut dyn PacketIo, place: &Pla
         })
         .collect();
     // The ports come into service.
-    io.receive(&mut |_, _, _| Verdict::Consumed);
+    io.receive(&mut showing(|_, _, _| Verdict::Consumed));
     for (_, address) in &ports {
         sender.send_to(b"for each", address).unwrap();
     }
     let mut received = HashSet::new();
-    io.receive(&mut |port, _, _| {
+    io.receive(&mut showing(|port, _, _| {
         received.insert(port);
         Verdict::Consumed
-    });
+    }));
     assert_eq!(received.len(), ports.len(), "a packet that is left waits for a tick more");
     for (port, _) in ports {
         io.close_port(port);
@@ -233,11 +233,11 @@ fn a_packet_is_forwarded_in_place(io: &mut dyn PacketIo, place: &Place) {
     let deadline = Instant::now() + Duration::from_secs(2);
     let mut buffer = [0; 64];
     let back = loop {
-        io.receive(&mut |port, from, bytes| {
+        io.receive(&mut showing(|port, from, bytes| {
             assert_eq!((port, from), (a, address_far));
             bytes[0] = b'J';
             Verdict::Forward { port: b, to: address_far, len: 5 }
-        });
+        }));
         io.flush();
         match far.recv_from(&mut buffer) {
             Ok(back) => break back,
@@ -259,12 +259,12 @@ fn a_forwarded_packet_may_be_longer_by_the_room_behind_it(io: &mut dyn PacketIo,
         far.send_to(&[1; DATAGRAM_MAX_OCTETS][..octets], address_a).unwrap();
         let deadline = Instant::now() + Duration::from_secs(2);
         let len = loop {
-            io.receive(&mut |_, _, bytes| {
+            io.receive(&mut showing(|_, _, bytes| {
                 assert_eq!(bytes.len(), octets);
                 let len = octets + TAILROOM_OCTETS;
                 bytes.with_room()[octets..len].fill(2);
                 Verdict::Forward { port: a, to: address_far, len }
-            });
+            }));
             io.flush();
             match far.recv_from(&mut buffer) {
                 Ok((len, _)) => break len,
@@ -329,7 +329,7 @@ fn closed_port_frees_its_address_and_shows_nothing_more(io: &mut dyn PacketIo, p
     io.close_port(a);
     let deadline = Instant::now() + Duration::from_secs(2);
     loop {
-        io.receive(&mut |_, _, _| panic!("a closed port showed a packet"));
+        io.receive(&mut showing(|_, _, _| panic!("a closed port showed a packet")));
         let _ = sender.send_to(b"too late", address_a);
         if UdpSocket::bind(address_a).is_ok() {
             break;
@@ -471,9 +471,9 @@ impl PacketIo for Tended {
     fn close_port(&mut self, port: PortIndex) {
         self.io.close_port(port);
     }
-    fn receive(&mut self, sink: &mut trunkline_media::packet_io::Sink<'_>) -> usize {
+    fn receive(&mut self, sink: &mut dyn trunkline_media::packet_io::Sink) -> usize {
         for other in &mut self.others {
-            other.receive(&mut |_, _, _| panic!("another worker's packet"));
+            other.receive(&mut showing(|_, _, _| panic!("another worker's packet")));
         }
         self.io.receive(sink)
     }

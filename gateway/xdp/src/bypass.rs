@@ -12,6 +12,7 @@ use std::sync::Arc;
 use rtrb::{Consumer, Producer, RingBuffer};
 
 use crate::bpf::{Link, Map, MapKind, Mode, Program};
+use crate::cache;
 use crate::error::XdpError;
 use crate::network::{Device, Network};
 use crate::ports::PortTable;
@@ -95,6 +96,20 @@ pub enum Onward {
     /// These octets of its frame go out.
     Send(Range<usize>),
 }
+
+/// Who looks at received packets.
+pub trait Viewer {
+    /// A packet of this frame is shown soon.
+    fn soon(&mut self, packet: &[u8]);
+
+    /// A packet: its whole frame, and where in it the packet lies.
+    fn packet(&mut self, frame: &mut [u8], packet: Range<usize>) -> Onward;
+}
+
+/// How many packets ahead of the one that is shown its octets are brought into the cache, and how
+/// many ahead the viewer hears of it.
+const FETCH_AHEAD: u32 = 12;
+const TELL_AHEAD: u32 = 6;
 
 impl Bypass {
     /// Takes a device past the kernel for the RTP of `ports`, by the best way it offers: native
@@ -248,19 +263,24 @@ fn lanes(
 }
 
 impl Lanes {
-    /// Shows each packet that has come: its whole frame, and where in it the packet lies. What is
-    /// to be sent goes out at the next [`Lanes::flush`].
-    pub fn receive(&mut self, sink: &mut dyn FnMut(&mut [u8], Range<usize>) -> Onward) {
+    /// Shows each packet that has come. What is to be sent goes out at the next [`Lanes::flush`].
+    pub fn receive(&mut self, viewer: &mut impl Viewer) {
         let Self { lanes, umem, not_sent, .. } = self;
         for lane in lanes {
             for _ in 0..lane.socket.received.look() {
+                if let Some(packet) = lane.socket.received.ahead(FETCH_AHEAD) {
+                    cache::prefetch(received(umem, &packet));
+                }
+                if let Some(packet) = lane.socket.received.ahead(TELL_AHEAD) {
+                    viewer.soon(received(umem, &packet));
+                }
                 let Some(packet) = lane.socket.received.pop() else { break };
                 let bounds = Umem::bounds(packet.addr);
                 let begin = (packet.addr - bounds.start) as usize;
                 let end = (begin + packet.len as usize).min(FRAME_OCTETS);
                 // SAFETY: the kernel has given us the frame, and gets it back below.
                 let frame = unsafe { umem.slice(bounds.clone()) };
-                match sink(frame, begin..end) {
+                match viewer.packet(frame, begin..end) {
                     Onward::Send(octets) if octets.end <= FRAME_OCTETS && !octets.is_empty() => {
                         let out = libc::xdp_desc {
                             addr: bounds.start + octets.start as u64,
@@ -327,6 +347,13 @@ impl Lanes {
     pub fn dropped(&self) -> u64 {
         self.lanes.iter().map(|lane| lane.socket.dropped()).sum()
     }
+}
+
+/// A packet that the kernel has put into our memory and may not touch before it is released.
+fn received<'a>(umem: &'a Umem, packet: &libc::xdp_desc) -> &'a [u8] {
+    let end = (packet.addr + u64::from(packet.len)).min(Umem::bounds(packet.addr).end);
+    // SAFETY: as said; only looked at, and before it is shown.
+    unsafe { umem.slice(packet.addr..end) }
 }
 
 /// The kernel sends a few packets a call, and says so.

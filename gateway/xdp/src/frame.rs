@@ -75,6 +75,16 @@ pub fn read(frame: &[u8]) -> Option<Datagram> {
     })
 }
 
+/// The UDP port a frame is for, if it is what [`read`] reads.
+pub fn port_of(frame: &[u8]) -> Option<u16> {
+    let at = match (frame.get(12)?, frame.get(13)?) {
+        (0x08, 0x00) => 36,
+        (0x86, 0xDD) => 56,
+        _ => return None,
+    };
+    Some(u16::from_be_bytes([*frame.get(at)?, *frame.get(at + 1)?]))
+}
+
 /// Octets of headers between these two, if they are of one IP version.
 pub fn headers_octets(from: &SocketAddr, to: &SocketAddr) -> Option<usize> {
     match (from, to) {

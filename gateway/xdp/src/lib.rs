@@ -4,6 +4,7 @@
 mod assembler;
 mod bpf;
 mod bypass;
+pub mod cache;
 mod error;
 pub mod frame;
 pub mod network;
@@ -15,7 +16,7 @@ mod sync;
 mod umem;
 
 pub use bpf::Mode;
-pub use bypass::{Bypass, Lanes, Onward};
+pub use bypass::{Bypass, Lanes, Onward, Viewer};
 pub use error::XdpError;
 pub use ports::{PortTable, Relay, Relayed, Sender};
 pub use socket::Binding;

@@ -83,6 +83,15 @@ impl<T: Copy> FromKernel<T> {
         Some(value)
     }
 
+    /// The slot that comes so many after the next, if it was written by then.
+    pub(crate) fn ahead(&self, slots: u32) -> Option<T> {
+        if slots >= self.written.wrapping_sub(self.read) {
+            return None;
+        }
+        // SAFETY: as above.
+        Some(unsafe { self.memory.read(self.read.wrapping_add(slots)) })
+    }
+
     /// Learns what the kernel has written; how many slots that are.
     pub(crate) fn look(&mut self) -> u32 {
         self.written = self.memory.producer().load(Ordering::Acquire);

@@ -31,7 +31,7 @@ impl Umem {
                 ptr::null_mut(),
                 octets,
                 libc::PROT_READ | libc::PROT_WRITE,
-                libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_POPULATE,
+                libc::MAP_PRIVATE | libc::MAP_ANONYMOUS,
                 -1,
                 0,
             )
@@ -39,8 +39,26 @@ impl Umem {
         if start == libc::MAP_FAILED {
             return Err(io::Error::last_os_error());
         }
+        // Packets come into frames all over the memory: with small pages each would find its
+        // address untranslated. Where the kernel has no huge ones the small ones do.
+        // SAFETY: the mapping just made.
+        unsafe { libc::madvise(start, octets, libc::MADV_HUGEPAGE) };
+        // SAFETY: as above.
+        let touched = unsafe { libc::madvise(start, octets, libc::MADV_POPULATE_WRITE) };
         let start = NonNull::new(start.cast()).ok_or_else(io::Error::last_os_error)?;
-        Ok(Self { start, octets })
+        let umem = Self { start, octets };
+        if touched != 0 {
+            umem.touch();
+        }
+        Ok(umem)
+    }
+
+    /// Touches every page, for kernels before 5.14.
+    fn touch(&self) {
+        for page in (0..self.octets).step_by(4096) {
+            // SAFETY: inside the mapping, which nobody else knows of yet.
+            unsafe { self.start.as_ptr().add(page).write_volatile(0) };
+        }
     }
 
     pub(crate) fn start(&self) -> *mut u8 {

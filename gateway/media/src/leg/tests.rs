@@ -21,7 +21,7 @@ impl PacketIo for Paper {
         Ok(PortIndex(0))
     }
     fn close_port(&mut self, _: PortIndex) {}
-    fn receive(&mut self, _: &mut Sink<'_>) -> usize {
+    fn receive(&mut self, _: &mut dyn Sink) -> usize {
         0
     }
     fn send(&mut self, port: PortIndex, to: SocketAddr, bytes: &[u8]) {

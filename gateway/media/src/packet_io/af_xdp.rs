@@ -17,7 +17,7 @@ use std::sync::Arc;
 
 use trunkline_xdp::frame::{self, headers_octets};
 use trunkline_xdp::network::Path;
-use trunkline_xdp::{Binding, Bypass, Lanes, Mode, Onward, XdpError};
+use trunkline_xdp::{Binding, Bypass, Lanes, Mode, Onward, Viewer, XdpError, cache};
 
 use super::mio::Mio;
 use super::{
@@ -260,38 +260,10 @@ impl PacketIo for AfXdp {
         self.sockets.close_port(port);
     }
 
-    fn receive(&mut self, sink: &mut Sink<'_>) -> usize {
+    fn receive(&mut self, sink: &mut dyn Sink) -> usize {
         let Self { lanes, sockets, ports, fast_path, counts, .. } = self;
         let before = counts.received_fast;
-        lanes.receive(&mut |frame, packet| {
-            let Some(datagram) = frame::read(&frame[packet.clone()]) else { return Onward::Done };
-            let Some(receiver) = ports.receiver(datagram.to) else { return Onward::Done };
-            let payload = packet.start + datagram.begin..packet.start + datagram.end;
-            let room = payload.end + TAILROOM_OCTETS;
-            if payload.len() > DATAGRAM_MAX_OCTETS || room > frame.len() {
-                counts.oversized += 1;
-                return Onward::Done;
-            }
-            counts.received_fast += 1;
-            if let Some(port) = ports.get_mut(receiver) {
-                port.look_at_checksum(&frame[packet], &datagram);
-            }
-            let octets = payload.len();
-            let mut shown = Datagram::new(&mut frame[payload.start..room], octets);
-            let verdict = sink(receiver, datagram.from, &mut shown);
-            let Verdict::Forward { port, to, len } = verdict else { return Onward::Done };
-            let kept = payload.start..payload.start + len.min(octets + TAILROOM_OCTETS);
-            match ports.get_mut(port).and_then(|port| onward(port, to, frame, &kept, fast_path)) {
-                Some(out) => {
-                    counts.sent_fast += 1;
-                    Onward::Send(out)
-                }
-                None => {
-                    sockets.send(port, to, &frame[kept]);
-                    Onward::Done
-                }
-            }
-        });
+        lanes.receive(&mut Reception { ports, counts, sockets, fast_path, sink });
         let fast = (counts.received_fast - before) as usize;
         fast + sockets.receive(sink)
     }
@@ -327,6 +299,10 @@ impl PacketIo for AfXdp {
         RelayBelow::new(&self.fast_path, &receiver, &out, stream)
     }
 
+    fn ways(&self) -> u64 {
+        self.fast_path.paths.state()
+    }
+
     fn admit(&mut self, port: PortIndex, only: Option<[Sender; 2]>) {
         if let Some(number) = self.ports.steered(port) {
             self.fast_path.bypass.ports.admit(number, only);
@@ -352,6 +328,57 @@ impl PacketIo for AfXdp {
 
     fn kind(&self) -> Backend {
         Backend::AfXdp
+    }
+}
+
+/// Packets that come past the kernel.
+struct Reception<'a> {
+    ports: &'a mut Ports,
+    counts: &'a mut IoCounts,
+    sockets: &'a mut Mio,
+    fast_path: &'a FastPath,
+    sink: &'a mut dyn Sink,
+}
+
+impl Viewer for Reception<'_> {
+    fn soon(&mut self, packet: &[u8]) {
+        let index = frame::port_of(packet).map(|port| self.ports.by_number[usize::from(port)]);
+        let Some(index) = index.and_then(|index| index.checked_sub(1)) else { return };
+        if let Some(port) = self.ports.open.get(index as usize) {
+            cache::prefetch_value(port);
+        }
+        self.sink.expect(PortIndex(index));
+    }
+
+    fn packet(&mut self, frame: &mut [u8], packet: Range<usize>) -> Onward {
+        let Self { ports, counts, sockets, fast_path, sink } = self;
+        let Some(datagram) = frame::read(&frame[packet.clone()]) else { return Onward::Done };
+        let Some(receiver) = ports.receiver(datagram.to) else { return Onward::Done };
+        let payload = packet.start + datagram.begin..packet.start + datagram.end;
+        let room = payload.end + TAILROOM_OCTETS;
+        if payload.len() > DATAGRAM_MAX_OCTETS || room > frame.len() {
+            counts.oversized += 1;
+            return Onward::Done;
+        }
+        counts.received_fast += 1;
+        if let Some(port) = ports.get_mut(receiver) {
+            port.look_at_checksum(&frame[packet], &datagram);
+        }
+        let octets = payload.len();
+        let mut shown = Datagram::new(&mut frame[payload.start..room], octets);
+        let verdict = sink.look(receiver, datagram.from, &mut shown);
+        let Verdict::Forward { port, to, len } = verdict else { return Onward::Done };
+        let kept = payload.start..payload.start + len.min(octets + TAILROOM_OCTETS);
+        match ports.get_mut(port).and_then(|port| onward(port, to, frame, &kept, fast_path)) {
+            Some(out) => {
+                counts.sent_fast += 1;
+                Onward::Send(out)
+            }
+            None => {
+                sockets.send(port, to, &frame[kept]);
+                Onward::Done
+            }
+        }
     }
 }
 

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use trunkline_xdp::Mode;
 
 use super::af_xdp::{FastPath, Share};
-use super::{AfXdp, Backend, IoUring, Mio, PacketIo, Verdict, io_uring};
+use super::{AfXdp, Backend, IoUring, Mio, PacketIo, Verdict, io_uring, showing};
 use crate::error::MediaError;
 
 /// What a back end needs to know of the host.
@@ -161,10 +161,10 @@ fn carries_a_packet(io: &mut dyn PacketIo) -> io::Result<()> {
     let deadline = Instant::now() + Duration::from_millis(200);
     let mut arrived = false;
     while !arrived && Instant::now() < deadline {
-        io.receive(&mut |_, from, bytes| {
+        io.receive(&mut showing(|_, from, bytes| {
             arrived |= from == to && **bytes == *b"trunkline";
             Verdict::Consumed
-        });
+        }));
         std::thread::yield_now();
     }
     io.close_port(port);

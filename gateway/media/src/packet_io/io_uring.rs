@@ -21,7 +21,9 @@ use self::receive_buffers::ReceiveBuffers;
 use self::ring::Ring;
 use self::send_slots::SendSlots;
 use super::sockaddr::{SOCKADDR_MAX_OCTETS, read};
-use super::{Backend, DATAGRAM_MAX_OCTETS, Datagram, IoCounts, PacketIo, PortIndex, Sink, Verdict};
+use super::{
+    Backend, DATAGRAM_MAX_OCTETS, Datagram, IoCounts, PacketIo, PortIndex, Sink, Verdict, showing,
+};
 
 /// Receive buffers of a worker.
 pub(super) const BUFFERS: u16 = 1024;
@@ -94,7 +96,7 @@ impl IoUring {
         }
     }
 
-    fn complete(&mut self, completion: &cqueue::Entry, sink: &mut Sink<'_>) {
+    fn complete(&mut self, completion: &cqueue::Entry, sink: &mut dyn Sink) {
         let index = (completion.user_data() & INDEX) as usize;
         match completion.user_data() & !INDEX {
             RECEIVE => self.complete_receive(index, completion, sink),
@@ -104,7 +106,7 @@ impl IoUring {
         }
     }
 
-    fn complete_receive(&mut self, index: usize, done: &cqueue::Entry, sink: &mut Sink<'_>) {
+    fn complete_receive(&mut self, index: usize, done: &cqueue::Entry, sink: &mut dyn Sink) {
         let closing = self.ports.get(index).is_none_or(|port| port.closing);
         if let Some(buffer) = cqueue::buffer_select(done.flags()) {
             if done.result() >= 0 && !closing {
@@ -127,7 +129,7 @@ impl IoUring {
         }
     }
 
-    fn show(&mut self, index: usize, buffer: u16, len: usize, sink: &mut Sink<'_>) {
+    fn show(&mut self, index: usize, buffer: u16, len: usize, sink: &mut dyn Sink) {
         let Some(octets) = len.checked_sub(receive_buffers::HEADER_OCTETS + SOCKADDR_MAX_OCTETS)
         else {
             self.counts.receive_failed += 1;
@@ -148,7 +150,7 @@ impl IoUring {
         };
         self.counts.received += 1;
         let mut datagram = Datagram::new(payload, octets);
-        let verdict = sink(PortIndex(index as u32), from, &mut datagram);
+        let verdict = sink.look(PortIndex(index as u32), from, &mut datagram);
         if let Verdict::Forward { port, to, len } = verdict {
             let packet = (port, to, &payload[..len.min(payload.len())]);
             send(&mut self.ring, &mut self.sends, &self.ports, &mut self.counts, packet);
@@ -156,7 +158,7 @@ impl IoUring {
     }
 
     /// Reads what the kernel has completed; how many completions there were.
-    fn drain(&mut self, sink: &mut Sink<'_>) -> usize {
+    fn drain(&mut self, sink: &mut dyn Sink) -> usize {
         let mut count = 0;
         while let Some(completion) = self.ring.next() {
             self.complete(&completion, sink);
@@ -245,7 +247,7 @@ impl PacketIo for IoUring {
         }
     }
 
-    fn receive(&mut self, sink: &mut Sink<'_>) -> usize {
+    fn receive(&mut self, sink: &mut dyn Sink) -> usize {
         let before = self.counts.received;
         for _ in 0..self.unarmed.len() {
             let Some(index) = self.unarmed.pop() else { break };
@@ -296,7 +298,7 @@ impl Drop for IoUring {
                 // The kernel may still write: better to lose the memory than to hand it out.
                 return;
             }
-            self.receive(&mut |_, _, _| Verdict::Consumed);
+            self.receive(&mut showing(|_, _, _| Verdict::Consumed));
             std::thread::yield_now();
         }
         // SAFETY: no request is in flight any more, and none of the three is used after this.

@@ -73,7 +73,7 @@ impl Mio {
     }
 
     /// Takes up to a burst from one port; true when it may have more.
-    fn drain(&mut self, index: usize, sink: &mut Sink<'_>) -> bool {
+    fn drain(&mut self, index: usize, sink: &mut dyn Sink) -> bool {
         for _ in 0..BURST_PER_PORT / DATAGRAMS {
             let Some(port) = self.ports.get(index) else { return false };
             match self.datagrams.fill(&port.socket) {
@@ -93,7 +93,7 @@ impl Mio {
     }
 
     /// Shows a datagram that was read.
-    fn show(&mut self, index: usize, number: usize, sink: &mut Sink<'_>) {
+    fn show(&mut self, index: usize, number: usize, sink: &mut dyn Sink) {
         let Read { from, octets, memory } = self.datagrams.datagram(number);
         if octets > DATAGRAM_MAX_OCTETS {
             self.counts.oversized += 1;
@@ -104,7 +104,7 @@ impl Mio {
             return;
         };
         self.counts.received += 1;
-        let verdict = sink(PortIndex(index as u32), from, &mut Datagram::new(memory, octets));
+        let verdict = sink.look(PortIndex(index as u32), from, &mut Datagram::new(memory, octets));
         if let Verdict::Forward { port, to, len } = verdict {
             let len = len.min(memory.len());
             let sent = send_to(&self.ports, port, to, &memory[..len]);
@@ -147,7 +147,7 @@ impl PacketIo for Mio {
         }
     }
 
-    fn receive(&mut self, sink: &mut Sink<'_>) -> usize {
+    fn receive(&mut self, sink: &mut dyn Sink) -> usize {
         let before = self.counts.received;
         while !self.poll_ready() {}
         let mut at = 0;

@@ -9,6 +9,8 @@ use tokio::sync::mpsc;
 use trunkline_dsp::g711::Law;
 use trunkline_rtp::source::SourcePolicy;
 
+use std::net::SocketAddr;
+
 use super::*;
 use crate::config::PacketAllowance;
 use crate::event::MediaEvent;
