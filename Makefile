@@ -6,11 +6,12 @@
 # Both install the Debian packages they need (scripts/set-up says which) and explain themselves
 # if they cannot. A Rust toolchain is the one prerequisite.
 
-.PHONY: help run demo test test-programs test-loom test-isdn-random lint fuzz bench-media bench-voice bench-instructions
+.PHONY: help run demo test test-programs test-line test-loom test-isdn-random lint fuzz bench-media bench-voice bench-instructions
 
 help:
 	@sed -n '3,4p' Makefile | sed 's/^# *//'
 	@echo 'make demo   both embodiments of the patent and Fig. 9, exit status 0 if all speech arrived intact'
+	@echo 'make test-line   the line against the real DAHDI driver, in a guest of QEMU'
 	@echo 'make fuzz   every parser, coverage-guided, one minute each'
 	@echo 'make test-isdn-random   twenty thousand random sequences of calls on a primary rate interface'
 	@echo 'make bench-media   the media plane against rtpengine and a bare relay (root, quiet machine)'
@@ -48,6 +49,15 @@ test-programs: target/pesq/ready
 test-loom:
 	RUSTFLAGS="--cfg loom" CARGO_TARGET_DIR=target/loom cargo test --release -p trunkline-rtp --test loom_jitter
 	RUSTFLAGS="--cfg loom" CARGO_TARGET_DIR=target/loom cargo test --release -p trunkline-xdp --lib
+
+# The real DAHDI driver, in Debian's kernel in QEMU: each program of ours below runs there, static so
+# that the guest needs nothing else. The status of each is that of its run.
+STATIC := target/static/x86_64-unknown-linux-gnu/debug/examples
+test-line:
+	@scripts/set-up line
+	RUSTFLAGS="-C target-feature=+crt-static" CARGO_TARGET_DIR=target/static \
+		cargo build -p trunkline-tdm --target x86_64-unknown-linux-gnu --example dahdi_guest
+	scripts/line-guest $(STATIC)/dahdi_guest
 
 # Requests of both sides of an interface in any order over a line that loses frames, twenty thousand
 # sequences; `make test` tries 128.

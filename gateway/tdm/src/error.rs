@@ -15,6 +15,23 @@ pub enum TdmError {
         /// What the system said.
         source: io::Error,
     },
+    /// DAHDI refused something.
+    #[error("DAHDI refuses {what}: {source}")]
+    Dahdi {
+        /// Which file or channel.
+        what: String,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// DAHDI has no such span with its B channels and D channel.
+    #[error("DAHDI has no span {0} of 1 to 31 channels with the D channel asked for")]
+    NoDahdiSpan(i32),
+    /// A block of this size is not possible.
+    #[error("a block of a DAHDI line has 16 to 160 samples, not {samples}")]
+    BlockSize {
+        /// The size asked for.
+        samples: usize,
+    },
     /// The line broke and cannot go on.
     #[error("the line failed: {0}")]
     Line(#[from] io::Error),

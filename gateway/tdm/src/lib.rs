@@ -9,6 +9,7 @@
 //! `span/worker.rs` feeds `hdlc.rs` and the bearers, tells `alarm.rs` · the line transmits.
 
 pub mod alarm;
+pub mod dahdi;
 pub mod error;
 pub mod hdlc;
 pub mod line;
@@ -18,6 +19,7 @@ pub mod span;
 pub mod tdmoe;
 
 pub use alarm::{AlarmMonitor, AlarmState, AlarmTimes};
+pub use dahdi::{DahdiConfig, DahdiLine};
 pub use error::TdmError;
 pub use line::{Block, DChannel, Line, LineCounters, Shape, Tick};
 pub use memory::MemoryLine;
