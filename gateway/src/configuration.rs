@@ -331,6 +331,19 @@ pub enum LineEntry {
         #[serde(default)]
         clock: Clock,
     },
+    /// A span of the DAHDI driver in this host, configured and started by `dahdi_cfg`.
+    Dahdi {
+        /// Its number in `/proc/dahdi`, from 1.
+        span: u16,
+        /// Length of a block in ms, 2 to 20: from the line we hear two of them late at most, to the
+        /// line we speak two late; shorter ones wake the span's thread more often.
+        #[serde(default = "default_block_ms")]
+        block_ms: u8,
+    },
+}
+
+fn default_block_ms() -> u8 {
+    10
 }
 
 /// Who paces a line.
@@ -644,6 +657,7 @@ fn check_limits(limits: &Limits, source: &Source) -> Result<(), ConfigurationErr
 fn check_spans(file: &File, source: &Source) -> Result<(), ConfigurationError> {
     let mut names = BTreeMap::new();
     let mut locals = BTreeMap::new();
+    let mut dahdi_spans = BTreeMap::new();
     for (place, span) in file.spans.iter().enumerate() {
         if let Some(other) = names.insert(&span.name, place) {
             return Err(source.error(
@@ -653,13 +667,39 @@ fn check_spans(file: &File, source: &Source) -> Result<(), ConfigurationError> {
             ));
         }
         interface::check(place, span, source)?;
-        let LineEntry::Tdmoe { local, .. } = &span.line;
-        if let Some(other) = locals.insert(local, place) {
-            return Err(source.error(
-                &format!("spans.{place}.line.tdmoe.local"),
-                format!("{local} is used by span {other} too"),
-                "give each span its own UDP port",
-            ));
+        match &span.line {
+            LineEntry::Tdmoe { local, .. } => {
+                if let Some(other) = locals.insert(local, place) {
+                    return Err(source.error(
+                        &format!("spans.{place}.line.tdmoe.local"),
+                        format!("{local} is used by span {other} too"),
+                        "give each span its own UDP port",
+                    ));
+                }
+            }
+            LineEntry::Dahdi { span, block_ms } => {
+                if *span == 0 {
+                    return Err(source.error(
+                        &format!("spans.{place}.line.dahdi.span"),
+                        "DAHDI has no span 0",
+                        "take a number that /proc/dahdi lists, 1 or more",
+                    ));
+                }
+                if let Some(other) = dahdi_spans.insert(span, place) {
+                    return Err(source.error(
+                        &format!("spans.{place}.line.dahdi.span"),
+                        format!("DAHDI's span {span} is used by span {other} too"),
+                        "give each span its own span of DAHDI",
+                    ));
+                }
+                if !(2..=20).contains(block_ms) {
+                    return Err(source.error(
+                        &format!("spans.{place}.line.dahdi.block_ms"),
+                        format!("a block of {block_ms} ms cannot be had from DAHDI"),
+                        "take 2 to 20; 10 suits most",
+                    ));
+                }
+            }
         }
     }
     Ok(())

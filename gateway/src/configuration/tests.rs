@@ -201,6 +201,27 @@ fn span(more: &str) -> String {
 }
 
 #[test]
+fn a_span_of_dahdi_is_one_that_the_driver_can_have() {
+    let dahdi = |lines: &[&str]| {
+        let spans = lines.iter().enumerate().map(|(number, line)| {
+            format!("- {{ name: s{number}, line: {{ dahdi: {{ {line} }} }} }}\n")
+        });
+        LEAST.replace("spans: []", &format!("spans:\n{}", spans.collect::<String>()))
+    };
+    let read_back = read(&dahdi(&["span: 1", "span: 2, block_ms: 20"])).unwrap().to_yaml();
+    assert!(read_back.contains("block_ms: 10") && read_back.contains("block_ms: 20"));
+    for (lines, key, remedy) in [
+        (&["span: 0"][..], "spans.0.line.dahdi.span", "/proc/dahdi"),
+        (&["span: 3", "span: 3"], "spans.1.line.dahdi.span", "its own span"),
+        (&["span: 1, block_ms: 1"], "spans.0.line.dahdi.block_ms", "2 to 20"),
+        (&["span: 1, block_ms: 21"], "spans.0.line.dahdi.block_ms", "2 to 20"),
+    ] {
+        let error = read(&dahdi(lines)).unwrap_err();
+        assert!(error.contains(key) && error.contains(remedy), "{lines:?}: {error}");
+    }
+}
+
+#[test]
 fn a_span_speaks_the_variant_that_it_is_given_with_the_timers_that_it_is_given() {
     let text = ", variant: ins_1500, timers_s: { t303: 5, t309: 6 }, data_link: { n200: 4 }";
     let first = read(&span(text)).unwrap();

@@ -14,7 +14,8 @@ use trunkline_isdn::{
     PrimaryRate, Request, Screening, Setup, TransferCapability, Variant,
 };
 use trunkline_tdm::{
-    AlarmState, Clock, Span, SpanConfig, SpanEvent, TdmError, TdmoeConfig, TdmoeLine,
+    AlarmState, Clock, DahdiConfig, DahdiLine, Line, Span, SpanConfig, SpanEvent, TdmError,
+    TdmoeConfig, TdmoeLine,
 };
 
 use crate::configuration::{self, LineEntry, SpanEntry};
@@ -102,6 +103,29 @@ pub struct Lines {
     by_call: HashMap<(SpanIndex, isdn::CallId), LegId>,
 }
 
+/// Opens what carries a span.
+fn open(entry: &SpanEntry, d_channel: u8) -> Result<Box<dyn Line>, TdmError> {
+    Ok(match entry.line {
+        LineEntry::Tdmoe { local, remote, clock } => {
+            let clock = match clock {
+                configuration::Clock::Line => Clock::Line,
+                configuration::Clock::Internal => Clock::Internal,
+            };
+            let mut config = TdmoeConfig::e1(local, remote, clock);
+            if d_channel == 24 {
+                config.timeslots = 24;
+            }
+            Box::new(TdmoeLine::open(config)?)
+        }
+        LineEntry::Dahdi { span, block_ms } => Box::new(DahdiLine::open(DahdiConfig {
+            span: span.into(),
+            d_channel: Some(d_channel),
+            block_samples: usize::from(block_ms) * 8,
+            idle: entry.law().idle(),
+        })?),
+    })
+}
+
 /// A span that cannot be started.
 #[derive(Debug, thiserror::Error)]
 #[error("span {name}: {error}")]
@@ -119,23 +143,14 @@ impl Lines {
         let mut lines = Self::default();
         for (index, entry) in entries.iter().enumerate() {
             let failed = |error| SpanError { name: entry.name.clone(), error };
-            let LineEntry::Tdmoe { local, remote, clock } = entry.line;
-            let clock = match clock {
-                configuration::Clock::Line => Clock::Line,
-                configuration::Clock::Internal => Clock::Internal,
-            };
             let interface = entry.interface();
             let variant = interface.variant;
-            let mut line = TdmoeConfig::e1(local, remote, clock);
-            if variant.d_channel == 24 {
-                line.timeslots = 24;
-            }
-            let line = TdmoeLine::open(line).map_err(failed)?;
+            let line = open(entry, variant.d_channel).map_err(failed)?;
             let mut config = SpanConfig::e1(entry.name.clone(), index as u16);
             config.core = entry.core;
             config.d_channel = Some(variant.d_channel);
             config.idle = entry.law().idle();
-            let (span, mut span_events) = Span::start(config, Box::new(line)).map_err(failed)?;
+            let (span, mut span_events) = Span::start(config, line).map_err(failed)?;
             let events = events.clone();
             tokio::spawn(async move {
                 while let Some(event) = span_events.next().await {

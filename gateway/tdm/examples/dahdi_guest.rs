@@ -39,7 +39,12 @@ struct End {
 
 impl End {
     fn new(name: &str, span: i32) -> Self {
-        let config = DahdiConfig { span, d_channel: Some(D_CHANNEL), block_samples: 160 };
+        let config = DahdiConfig {
+            span,
+            d_channel: Some(D_CHANNEL),
+            block_samples: 160,
+            idle: trunkline_tdm::IDLE_A_LAW,
+        };
         let line = DahdiLine::open(config).expect("the line opens");
         let (span, events) =
             Span::start(SpanConfig::e1(name, span as u16), Box::new(line)).expect("it starts");

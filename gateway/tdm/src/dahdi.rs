@@ -41,6 +41,8 @@ pub struct DahdiConfig {
     pub d_channel: Option<u8>,
     /// Samples of a timeslot in a block: 16 to 160. The driver works through 8 at a time.
     pub block_samples: usize,
+    /// Octet that stands for what did not come.
+    pub idle: u8,
 }
 
 /// A span of the driver.
@@ -106,7 +108,7 @@ impl DahdiLine {
             begun: false,
             counters: LineCounters::default(),
         };
-        let idle = [crate::IDLE_A_LAW; BLOCK_SAMPLES_MAX];
+        let idle = [config.idle; BLOCK_SAMPLES_MAX];
         for _ in 0..BLOCKS_AHEAD {
             for (_, channel) in &line.bearers {
                 drained(channel, || channel.write(&idle[..config.block_samples]))?;
@@ -175,7 +177,7 @@ impl Line for DahdiLine {
 
     fn receive(&mut self, block: &mut Block) -> Result<Tick, TdmError> {
         let samples = self.config.block_samples;
-        block.set_missing(samples, crate::IDLE_A_LAW);
+        block.set_missing(samples, self.config.idle);
         let (timeslot, first) = &self.bearers[0];
         let mut read = drained(first, || first.read(block.timeslot_mut(*timeslot)))?;
         if read.is_none() {

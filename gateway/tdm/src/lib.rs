@@ -1,4 +1,5 @@
-//! E1 and T1 spans: the line trait, HDLC, alarms, TDM over Ethernet and lines held in memory.
+//! E1 and T1 spans: the line trait, HDLC, alarms, the DAHDI driver, TDM over
+//! Ethernet and lines held in memory.
 //!
 //! A [`Span`] is one thread that lives on the clock of its [`Line`]. Each block of octets that
 //! the line delivers goes timeslot by timeslot to the [`Bearer`] attached there, and what the
