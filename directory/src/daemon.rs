@@ -14,6 +14,7 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use trunkline_sip::Endpoint;
 
+use crate::datagrams;
 use crate::enum_server::{Counters, ResponseRate, tcp, udp};
 use crate::state::State;
 use crate::{DirectoryError, http, redirect};
@@ -60,7 +61,7 @@ impl Directory {
             directory.listen.push(bound);
             let mut sockets = vec![first];
             for _ in 1..workers {
-                sockets.push(udp::bind(bound).map_err(failed)?);
+                sockets.push(datagrams::bind(bound).map_err(failed)?);
             }
             for socket in sockets {
                 let own = Arc::new(Counters::default());
@@ -183,7 +184,7 @@ async fn bind_both(
         let bound = listener.local_addr().map_err(|cause| failed("TCP", cause))?;
         // Sharing a port is for our own threads: another server's port must be refused.
         let taken = std::net::UdpSocket::bind(bound).map(drop);
-        match taken.and_then(|()| udp::bind(bound)) {
+        match taken.and_then(|()| datagrams::bind(bound)) {
             Ok(socket) => return Ok((socket, listener)),
             Err(_) if address.port() == 0 && attempt < ATTEMPTS => attempt += 1,
             Err(cause) => return Err(failed("UDP", cause)),

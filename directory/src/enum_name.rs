@@ -21,20 +21,25 @@ pub enum Place {
 
 /// Takes a name apart; upper and lower case of the apex are the same (RFC 4343).
 pub fn place<N: ToName + ?Sized>(name: &N, apex: &(impl ToName + ?Sized)) -> Place {
+    let count = name.iter_labels().count();
+    let Some(below) = count.checked_sub(apex.iter_labels().count()) else {
+        return Place::Outside;
+    };
+    // Once through from the front: the last digit comes first, and names in messages are slow to
+    // read from their end.
     let mut labels = name.iter_labels();
-    for wanted in apex.iter_labels().rev() {
-        if labels.next_back() != Some(wanted) {
-            return Place::Outside;
-        }
+    let mut value = Some(Digits::default());
+    for label in labels.by_ref().take(below) {
+        value = value.zip(digit(label)).and_then(|(digits, digit)| digits.push_front(digit));
     }
-    let mut digits = Digits::default();
-    while let Some(label) = labels.next_back() {
-        match digit(label).and_then(|digit| digits.push(digit)) {
-            Some(longer) => digits = longer,
-            None => return Place::NotNumber,
-        }
+    if !labels.eq(apex.iter_labels()) {
+        return Place::Outside;
     }
-    if digits.length() == 0 { Place::Apex } else { Place::Digits(digits) }
+    match value {
+        Some(digits) if digits.length() == 0 => Place::Apex,
+        Some(digits) => Place::Digits(digits),
+        None => Place::NotNumber,
+    }
 }
 
 /// The name of a number, with a final dot: `4.3.2.1.….1.8.e164.arpa.`.

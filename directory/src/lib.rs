@@ -10,6 +10,7 @@
 pub mod client;
 pub mod configuration;
 pub mod daemon;
+pub mod datagrams;
 pub mod edition;
 pub mod enum_name;
 pub mod enum_server;

@@ -77,10 +77,8 @@ impl Table {
     pub fn find(&self, digits: Digits) -> Found<'_> {
         let provisioned = self.longest_provisioned(digits);
         let shortest = provisioned.map_or(0, |(prefix, _)| prefix.length());
-        let registered = self
-            .registered
-            .longest(digits, u8::MAX)
-            .filter(|(prefix, _)| prefix.length() >= shortest);
+        let registered =
+            self.registered.longest(digits).filter(|(prefix, _)| prefix.length() >= shortest);
         let matched = match (provisioned, registered) {
             (None, None) if self.is_interior(digits) => return Found::Interior,
             (None, None) => return Found::Nothing,
@@ -94,6 +92,11 @@ impl Table {
             },
         };
         Found::Routes(matched)
+    }
+
+    /// Prepares for finding these numbers: together they take less time than one by one.
+    pub fn approach(&self, numbers: impl Iterator<Item = Digits> + Clone) {
+        self.provisioned.approach(numbers);
     }
 
     /// The operator's route of exactly this prefix.
@@ -131,7 +134,7 @@ impl Table {
 
     fn longest_provisioned(&self, digits: Digits) -> Option<(Digits, &Route)> {
         if self.changes.is_empty() {
-            return self.provisioned.longest(digits, u8::MAX);
+            return self.provisioned.longest(digits);
         }
         (1..=digits.length()).rev().find_map(|length| {
             let prefix = digits.leading(length);
@@ -139,11 +142,18 @@ impl Table {
         })
     }
 
-    /// Whether entries begin with these digits. It looks at no more entries than were taken out.
+    /// Whether entries begin with these digits, which are none themselves. It looks at no more
+    /// entries than were taken out.
     fn is_interior(&self, digits: Digits) -> bool {
-        digits.length() > 0
-            && (self.provisioned_below(digits).next().is_some()
-                || self.registered.below(digits).next().is_some())
+        if digits.length() == 0 {
+            return false;
+        }
+        let is_provisioned = if self.changes.is_empty() {
+            self.provisioned.has_below(digits)
+        } else {
+            self.provisioned_below(digits).next().is_some()
+        };
+        is_provisioned || self.registered.has_below(digits)
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod gateway_name;
 mod number;
+pub(super) mod plain;
 
 use std::fmt::Write as _;
 use std::net::IpAddr;
@@ -14,6 +15,8 @@ use domain::base::opt::{Cookie, ExtendedError, Opt, OptRecord};
 use domain::base::{Message, Name, Question, Rtype, Serial, Ttl};
 use domain::dep::octseq::str::Str;
 use domain::rdata::{Ns, Soa};
+
+use plain::Plain;
 
 use super::clients::{Clients, Sees};
 use super::cookie::{CookieSecrets, Shown};
@@ -177,6 +180,24 @@ pub const NO_GATEWAY_INFO_CODE: u16 = 49_152;
 /// Answers a query into `out`, whose room is used again; it is empty afterwards when nothing is
 /// to be sent.
 pub fn answer(asked: &Asked<'_>, edition: &Edition, out: &mut Vec<u8>) -> Answered {
+    answer_read(Plain::read(asked, &edition.zone), asked, edition, out)
+}
+
+/// Answers a query of which is known whether it is a plain question.
+pub(super) fn answer_read(
+    plain: Option<Plain>,
+    asked: &Asked<'_>,
+    edition: &Edition,
+    out: &mut Vec<u8>,
+) -> Answered {
+    match plain.and_then(|plain| plain.answer(asked, edition, out)) {
+        Some(answered) => answered,
+        None => answer_any(asked, edition, out),
+    }
+}
+
+/// Answers whatever is asked.
+fn answer_any(asked: &Asked<'_>, edition: &Edition, out: &mut Vec<u8>) -> Answered {
     out.clear();
     let silent = Answered { kind: Kind::Dropped, digits: None, truncated: false };
     let Ok(message) = Message::from_slice(asked.query) else {
@@ -462,15 +483,21 @@ impl<'a> Reply<'a> {
 }
 
 fn soa(zone: &Zone) -> Soa<&Name<Vec<u8>>> {
+    let [serial, refresh, retry, expire, minimum] = soa_fields(zone);
     Soa::new(
         &zone.server_name,
         &zone.contact,
-        Serial(zone.serial),
-        Ttl::from_secs(3600),
-        Ttl::from_secs(600),
-        Ttl::from_secs(86_400),
-        Ttl::from_secs(zone.negative_ttl_s),
+        Serial(serial),
+        Ttl::from_secs(refresh),
+        Ttl::from_secs(retry),
+        Ttl::from_secs(expire),
+        Ttl::from_secs(minimum),
     )
+}
+
+/// Serial, refresh, retry, expire and minimum of the SOA (RFC 1035 §3.3.13).
+fn soa_fields(zone: &Zone) -> [u32; 5] {
+    [zone.serial, 3_600, 600, 86_400, zone.negative_ttl_s]
 }
 
 /// A builder on the room of `out` with the header of an answer to `message`.

@@ -1,5 +1,5 @@
-//! ENUM over UDP: threads that share a port, each with its socket, answering one query after
-//! another.
+//! ENUM over UDP: threads that share a port, each with its socket, answering what has come by then
+//! together.
 
 use std::io;
 use std::net::{SocketAddr, UdpSocket};
@@ -9,23 +9,12 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant, SystemTime};
 
 use arc_swap::ArcSwap;
-use socket2::{Domain, Protocol, Socket, Type};
 
-use super::answer::{self, Asked, Transport, answer, has_valid_cookie};
+use super::answer::plain::Plain;
+use super::answer::{self, Asked, Transport, answer_read, has_valid_cookie};
 use super::{Counters, ResponseRate, Verdict, ladder};
+use crate::datagrams::{BATCH, Datagram, Datagrams};
 use crate::edition::Edition;
-
-/// A socket on an address that the sockets of other threads share: the kernel spreads the
-/// clients over them.
-pub(crate) fn bind(address: SocketAddr) -> io::Result<UdpSocket> {
-    let socket = Socket::new(Domain::for_address(address), Type::DGRAM, Some(Protocol::UDP))?;
-    socket.set_reuse_port(true)?;
-    // A burst waits here while the thread is off the core.
-    let _ = socket.set_recv_buffer_size(RECEIVE_BUFFER_OCTETS);
-    socket.set_read_timeout(Some(STOP_POLL))?;
-    socket.bind(&address.into())?;
-    Ok(socket.into())
-}
 
 /// What a UDP thread works with.
 pub(crate) struct Worker {
@@ -41,87 +30,94 @@ impl Worker {
         thread::Builder::new().name("enum-udp".to_owned()).spawn(move || self.run())
     }
 
-    fn run(mut self) {
-        let mut edition = arc_swap::Cache::new(self.edition);
-        let mut query = [0; QUERY_MAX_OCTETS];
-        let mut reply = Vec::with_capacity(usize::from(answer::UDP_ANSWER_MAX_OCTETS));
-        while !self.stop.load(Ordering::Relaxed) {
-            let (length, source) = match self.socket.recv_from(&mut query) {
-                Ok(received) => received,
-                Err(error) if is_timeout(&error) => {
-                    // A thread that nobody asks must not keep an old table in memory.
-                    edition.load();
-                    continue;
-                }
-                Err(_) => {
-                    self.counters.error();
-                    // An error that stays must not take the core.
-                    thread::sleep(ERROR_PAUSE);
-                    continue;
-                }
-            };
-            // Port 0 cannot be answered; only a forger sends from it.
-            if source.port() == 0 {
-                self.counters.error();
-                continue;
+    fn run(self) {
+        let Self { socket, edition, mut response_rate, counters, stop } = self;
+        let mut datagrams = Datagrams::new(socket);
+        let mut edition = arc_swap::Cache::new(edition);
+        let mut draw: u64 = rand::random();
+        while !stop.load(Ordering::Relaxed) {
+            if datagrams.receive().is_err() {
+                counters.error();
+                // An error that stays must not take the core.
+                thread::sleep(ERROR_PAUSE);
             }
-            let asked = Asked {
-                query: &query[..length],
-                source: source.ip(),
-                transport: Transport::Udp,
-                unix_s: unix_s(),
-                draw: rand::random(),
-            };
+            // Also when nobody asks: such a thread must not keep an old table in memory.
             let edition = edition.load();
-            let verdict = match &mut self.response_rate {
-                Some(rate) => match rate.check(source.ip(), Instant::now()) {
-                    Verdict::Send => Verdict::Send,
-                    // Who shows our cookie is where it says it is: no answer hits a third.
-                    _ if has_valid_cookie(&asked, &edition.zone) => Verdict::Send,
-                    held_back => held_back,
-                },
-                None => Verdict::Send,
-            };
-            match verdict {
-                Verdict::Send => {
-                    let answered = answer(&asked, edition, &mut reply);
-                    self.counters.answered(&answered);
-                    ladder::log(&answered, source, Transport::Udp);
-                }
-                Verdict::Truncate => {
-                    self.counters.rate_limited();
-                    answer::answer_truncated(asked.query, &mut reply);
-                }
-                Verdict::Drop => {
-                    self.counters.rate_limited();
-                    continue;
-                }
+            let mut moment = Moment { edition, unix_s: unix_s(), now: Instant::now(), draw };
+            let mut plain = [None; BATCH];
+            for (datagram, plain) in datagrams.taken().iter().zip(&mut plain) {
+                *plain =
+                    Plain::read(&moment.asked(datagram.octets(), datagram.source()), &edition.zone);
             }
-            if !reply.is_empty() && self.socket.send_to(&reply, source).is_err() {
-                self.counters.error();
+            edition.table.approach(plain.iter().flatten().map(|plain| plain.digits));
+            for (datagram, plain) in datagrams.taken().iter_mut().zip(plain) {
+                moment.serve(datagram, plain, response_rate.as_mut(), &counters);
+            }
+            draw = moment.draw;
+            for _ in 0..datagrams.reply() {
+                counters.error();
             }
         }
     }
 }
 
-/// No query of ours is longer; of a longer one the rest is cut, and it is refused as malformed.
-const QUERY_MAX_OCTETS: usize = 4096;
+/// What the datagrams that are answered together have in common.
+struct Moment<'a> {
+    edition: &'a Edition,
+    unix_s: u64,
+    now: Instant,
+    draw: u64,
+}
 
-const RECEIVE_BUFFER_OCTETS: usize = 1 << 20;
+impl Moment<'_> {
+    fn asked<'a>(&self, query: &'a [u8], source: SocketAddr) -> Asked<'a> {
+        let Self { unix_s, draw, .. } = *self;
+        Asked { query, source: source.ip(), transport: Transport::Udp, unix_s, draw }
+    }
+
+    fn serve(
+        &mut self,
+        datagram: &mut Datagram,
+        plain: Option<Plain>,
+        response_rate: Option<&mut ResponseRate>,
+        counters: &Counters,
+    ) {
+        let source: SocketAddr = datagram.source();
+        // Port 0 cannot be answered; only a forger sends from it.
+        if source.port() == 0 {
+            counters.error();
+            return;
+        }
+        self.draw = self.draw.wrapping_add(1);
+        let (query, reply) = datagram.split();
+        let asked = self.asked(query, source);
+        let verdict = match response_rate {
+            Some(rate) => match rate.check(source.ip(), self.now) {
+                Verdict::Send => Verdict::Send,
+                // Who shows our cookie is where it says it is: no answer hits a third.
+                _ if has_valid_cookie(&asked, &self.edition.zone) => Verdict::Send,
+                held_back => held_back,
+            },
+            None => Verdict::Send,
+        };
+        match verdict {
+            Verdict::Send => {
+                let answered = answer_read(plain, &asked, self.edition, reply);
+                counters.answered(&answered);
+                ladder::log(&answered, source, Transport::Udp);
+            }
+            Verdict::Truncate => {
+                counters.rate_limited();
+                answer::answer_truncated(asked.query, reply);
+            }
+            Verdict::Drop => counters.rate_limited(),
+        }
+    }
+}
 
 /// The time of day as queries are judged by it.
 pub(crate) fn unix_s() -> u64 {
     SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }
 
-/// How often a thread without queries looks whether it shall end.
-const STOP_POLL: Duration = Duration::from_millis(100);
-
 const ERROR_PAUSE: Duration = Duration::from_millis(10);
-
-fn is_timeout(error: &io::Error) -> bool {
-    matches!(
-        error.kind(),
-        io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut | io::ErrorKind::Interrupted
-    )
-}

@@ -9,7 +9,7 @@
 //! ```
 //!
 //! Columns may stand in any order; all but `prefix` and `gateway` may be left out, as may their
-//! content.
+//! content. A column `note` and lines that begin with # are for people: they are read over.
 
 use std::collections::HashMap;
 use std::io::{Read, Write};
@@ -47,7 +47,8 @@ pub fn read(
     rows: &AtomicU64,
 ) -> Result<Snapshot, Vec<Mistake>> {
     let whole = |problem: String| vec![Mistake { line: None, problem }];
-    let mut reader = ReaderBuilder::new().buffer_capacity(1 << 18).from_reader(from);
+    let mut reader =
+        ReaderBuilder::new().buffer_capacity(1 << 18).comment(Some(b'#')).from_reader(from);
     let headers = reader.byte_headers().map_err(|error| whole(error.to_string()))?;
     let columns = Columns::read(headers).map_err(whole)?;
     let mut lines = Lines {
@@ -113,6 +114,9 @@ struct Columns {
 const COLUMNS: [&str; 9] =
     ["prefix", "gateway", "order", "preference", "weight", "capacity", "hours", "rn", "npdi"];
 
+/// A column that is read over.
+const NOTE: &str = "note";
+
 impl Columns {
     fn read(headers: &ByteRecord) -> Result<Self, String> {
         let mut places = [None; COLUMNS.len()];
@@ -120,8 +124,12 @@ impl Columns {
             let name = String::from_utf8_lossy(header);
             // Spreadsheets begin a file with a byte order mark.
             let name = name.trim_start_matches('\u{feff}').trim();
+            if name == NOTE {
+                continue;
+            }
             let Some(column) = COLUMNS.iter().position(|column| *column == name) else {
-                return Err(format!("column {name:?} is none of: {}", COLUMNS.join(", ")));
+                let known = COLUMNS.join(", ");
+                return Err(format!("column {name:?} is none of: {known}, {NOTE}"));
             };
             if places[column].replace(place).is_some() {
                 return Err(format!("column {name} is there twice"));
@@ -364,6 +372,15 @@ prefix,gateway,order,preference,weight,capacity,hours,rn,npdi
         let snapshot = read_text("\u{feff}gateway,prefix\r\nb,03\r\na,\"+81-469\"\r\n").unwrap();
         let prefixes: Vec<String> = snapshot.iter().map(|(prefix, _)| prefix.to_string()).collect();
         assert_eq!(prefixes, ["813", "81469"]);
+    }
+
+    #[test]
+    fn what_is_for_people_is_read_over() {
+        let text = "# a, b\nprefix,note,gateway\n# of Tokyo:\n+813,\"東京, Tokyo\",a\n+81469,,c\n";
+        let mistakes = read_text(text).unwrap_err();
+        assert_eq!(mistakes.len(), 1, "{mistakes:?}");
+        assert_eq!(mistakes[0].line, Some(5));
+        assert_eq!(read_text(&text.replace(",c\n", ",b\n")).unwrap().entries(), 2);
     }
 
     #[test]

@@ -31,6 +31,14 @@ impl Digits {
             .then(|| Self { value: self.value * 10 + u64::from(digit), length: self.length + 1 })
     }
 
+    /// With one more digit, 0 to 9, at the front. None when there are 15 already.
+    pub fn push_front(self, digit: u8) -> Option<Self> {
+        (usize::from(self.length) < E164::MAX_DIGITS && digit < 10).then(|| Self {
+            value: self.value + u64::from(digit) * POWERS_OF_TEN[usize::from(self.length)],
+            length: self.length + 1,
+        })
+    }
+
     /// Number of digits.
     pub fn length(&self) -> u8 {
         self.length

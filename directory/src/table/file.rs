@@ -145,6 +145,7 @@ pub fn read<R: for<'de> Deserialize<'de>>(
         }
         pages.finish();
     }
+    snapshot.finish();
     if rest.is_empty() { Ok((snapshot, checksum)) } else { Err(BadFile::Length) }
 }
 

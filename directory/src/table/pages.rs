@@ -5,6 +5,7 @@
 //! page's own short list. Pages are found by their number in one sorted list with an index on top,
 //! which also says whether there is anything in a range: what DNS calls an empty non-terminal.
 
+use std::hint::black_box;
 use std::ops::Range;
 
 /// The entries of one length: value of the digits to place of the route.
@@ -63,6 +64,41 @@ impl Pages {
         self.open(place).find((value % PAGE) as u16)
     }
 
+    /// Waits for what says where a page is, but for the page itself no more than to ask for it.
+    pub(super) fn touch_page(&self, value: u64) {
+        if let Some(page) = self.pages.get(self.place_from(value / PAGE)) {
+            black_box(self.units.get(page.at as usize).copied());
+        }
+    }
+
+    /// The same for the part of a page where the entry would be, once the page has come.
+    pub(super) fn touch_entry(&self, value: u64) {
+        let place = self.place_from(value / PAGE);
+        if place == self.pages.len() {
+            return;
+        }
+        if let Open::Many { places, entries, .. } = self.open(place) {
+            let rest = (value % PAGE) as u16;
+            let guess = match entries {
+                Entries::Listed(list) => {
+                    let guess = expected(rest, list.len());
+                    black_box(list.get(guess).copied());
+                    guess
+                }
+                Entries::Mapped { before, bits } => {
+                    black_box(bits[usize::from(rest) / 16]);
+                    usize::from(before[usize::from(rest) / BLOCK_BITS])
+                }
+            };
+            let unit = match places {
+                Places::First => None,
+                Places::Octets(units) => units.get(guess / 2),
+                Places::Units(units) => units.get(guess),
+            };
+            black_box(unit.copied());
+        }
+    }
+
     /// Entries whose value is in a range, ascending.
     pub(super) fn range(&self, values: Range<u64>) -> impl Iterator<Item = (u64, u32)> + '_ {
         let Range { start, end } = values;
@@ -92,7 +128,13 @@ impl Pages {
     /// Place of the first page whose number is not less.
     fn place_from(&self, number: u64) -> usize {
         let within = self.index.within(number, self.numbers.len());
-        within.start + self.numbers[within].partition_point(|&other| other < number)
+        let numbers = &self.numbers[within.clone()];
+        // A few are compared without asking how each comparison ends.
+        let before = match numbers.len() {
+            0..=8 => numbers.iter().filter(|&&other| other < number).count(),
+            _ => numbers.partition_point(|&other| other < number),
+        };
+        within.start + before
     }
 
     fn open(&self, place: usize) -> Open<'_> {
@@ -337,7 +379,10 @@ impl Entries<'_> {
     /// Place of an entry among the page's.
     fn find(&self, wanted: u16) -> Option<usize> {
         match self {
-            Self::Listed(rests) => rests.binary_search(&wanted).ok(),
+            Self::Listed(rests) => {
+                let place = place_in(rests, wanted);
+                (rests.get(place) == Some(&wanted)).then_some(place)
+            }
             Self::Mapped { bits, .. } => {
                 let rest = usize::from(wanted);
                 (bits[rest / 16] >> (rest % 16) & 1 == 1).then(|| self.before(wanted))
@@ -348,7 +393,7 @@ impl Entries<'_> {
     /// How many entries are less.
     fn before(&self, rest: u16) -> usize {
         match self {
-            Self::Listed(rests) => rests.partition_point(|&other| other < rest),
+            Self::Listed(rests) => place_in(rests, rest),
             Self::Mapped { before, bits } => {
                 let rest = usize::from(rest);
                 let block = rest / BLOCK_BITS;
@@ -380,6 +425,34 @@ impl Entries<'_> {
         }
     }
 }
+
+/// Where an entry is in a list if they are spread evenly.
+fn expected(wanted: u16, count: usize) -> usize {
+    usize::from(wanted) * count / PAGE as usize
+}
+
+/// Place of the first entry that is not less: looked for around where it is expected, since that
+/// takes fewer trips to memory than halving the list.
+fn place_in(rests: &[u16], wanted: u16) -> usize {
+    let expected = expected(wanted, rests.len());
+    let (mut from, mut until) = (0, rests.len());
+    let start = expected.saturating_sub(WINDOW / 2).min(until);
+    let end = (start + WINDOW).min(until);
+    if start < end {
+        // Of the list before the window all are less, of that behind it none.
+        if rests[start] >= wanted {
+            until = start;
+        } else if rests[end - 1] < wanted {
+            from = end;
+        } else {
+            return start + rests[start..end].iter().filter(|&&other| other < wanted).count();
+        }
+    }
+    from + rests[from..until].partition_point(|&other| other < wanted)
+}
+
+/// Entries that are compared at once.
+const WINDOW: usize = 32;
 
 /// Where in the sorted list of pages to look: a step towards the place, as the numbers are spread
 /// over what there is between the first and the last.

@@ -14,23 +14,51 @@ pub struct Snapshot {
     pub(super) routes: Vec<Route>,
     /// Place 0 holds prefixes of one digit.
     pub(super) by_length: [Pages; E164::MAX_DIGITS],
+    /// Bit 1 is set when there are prefixes of one digit, and so on.
+    pub(super) lengths: u16,
 }
 
 impl Snapshot {
-    /// The longest prefix of `digits` that has an entry, up to `length_max` digits.
-    pub(super) fn longest(&self, digits: Digits, length_max: u8) -> Option<(Digits, &Route)> {
-        (1..=digits.length().min(length_max)).rev().find_map(|length| {
-            let prefix = digits.leading(length);
-            Some((prefix, self.entry(prefix)?))
+    /// The longest prefix of `digits` that has an entry.
+    pub(super) fn longest(&self, digits: Digits) -> Option<(Digits, &Route)> {
+        let mut lengths = u32::from(self.lengths) & ((2 << digits.length()) - 1);
+        while let Some(length) = lengths.checked_ilog2() {
+            let prefix = digits.leading(length as u8);
+            if let Some(route) = self.entry(prefix) {
+                return Some((prefix, route));
+            }
+            lengths ^= 1 << length;
+        }
+        None
+    }
+
+    /// Looks at the places where these numbers would be, all at once: memory brings many of them in
+    /// the time of one, and looking them up one by one finds them near.
+    pub(super) fn approach(&self, numbers: impl Iterator<Item = Digits> + Clone) {
+        let of_length = |digits: Digits| {
+            let pages = &self.by_length[usize::from(digits.length().checked_sub(1)?)];
+            (pages.entries > FITS_CACHE).then_some(pages)
+        };
+        let numbers = numbers.filter_map(|digits| Some((of_length(digits)?, digits.value())));
+        numbers.clone().for_each(|(pages, value)| pages.touch_page(value));
+        numbers.for_each(|(pages, value)| pages.touch_entry(value));
+    }
+
+    /// Whether longer entries begin with these digits.
+    pub(super) fn has_below(&self, digits: Digits) -> bool {
+        let longer = digits.length() + 1..=E164::MAX_DIGITS as u8;
+        longer.filter(|length| self.lengths >> length & 1 == 1).any(|length| {
+            let pages = &self.by_length[usize::from(length - 1)];
+            pages.range(digits.values_below(length)).next().is_some()
         })
     }
 
     /// The entry of exactly these digits.
     pub fn entry(&self, prefix: Digits) -> Option<&Route> {
-        let pages = &self.by_length[usize::from(prefix.length().checked_sub(1)?)];
-        if pages.entries == 0 {
+        if self.lengths >> prefix.length() & 1 == 0 {
             return None;
         }
+        let pages = &self.by_length[usize::from(prefix.length().checked_sub(1)?)];
         Some(&self.routes[pages.find(prefix.value())? as usize])
     }
 
@@ -66,11 +94,20 @@ impl Snapshot {
             + self.routes.capacity() * size_of::<Route>()
     }
 
+    /// Takes down which lengths there are; after all pages are there.
+    pub(super) fn finish(&mut self) {
+        let lengths = self.by_length.iter().zip(1..).filter(|(pages, _)| pages.entries > 0);
+        self.lengths = lengths.map(|(_, length)| 1 << length).sum();
+    }
+
     /// Gives the gateways of all routes other places.
     pub(crate) fn map_gateways(&mut self, place: impl Fn(u32) -> u32) {
         self.routes.iter_mut().for_each(|route| route.map_gateways(&place));
     }
 }
+
+/// Entries of a length that are near anyway.
+const FITS_CACHE: usize = 100_000;
 
 /// Why entries are no table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -139,6 +176,7 @@ impl SnapshotBuilder {
             }
             pages.finish();
         }
+        snapshot.finish();
         Ok(snapshot)
     }
 }

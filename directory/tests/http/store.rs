@@ -78,6 +78,47 @@ async fn import_is_compared_committed_and_there_after_a_restart() {
 }
 
 #[tokio::test]
+async fn area_codes_of_japan_are_imported_and_lead_to_their_regions() {
+    let files = Files::with_store();
+    let (directory, api) = start(&files).await;
+    let table = include_str!("../../../deploy/examples/japan.csv");
+    let regions = "sapporo sendai tokyo yokohama nagoya osaka kyoto hiroshima fukuoka miura";
+    for (place, name) in regions.split(' ').enumerate() {
+        let sip = format!("192.0.2.{}", place + 1);
+        assert_eq!(api.put(&format!("/v1/gateways/{name}"), json!({ "sip": sip })).await.0, 200);
+    }
+    let (_, shown) = import(&api, table).await;
+    assert_eq!(shown["difference"]["added"], 1_424, "{shown}");
+    let commit = format!("/v1/import/{}/commit", shown["id"].as_str().unwrap());
+    assert_eq!(api.post(&commit, json!({})).await.0, 200);
+    for (number, prefix, gateway) in [
+        ("03-3333-1234", "+813", "tokyo"),
+        ("０４５－２１２－１２３４", "+8145", "yokohama"),
+        ("0465-22-1234", "+81465", "yokohama"),
+        ("06-6123-4567", "+8166", "osaka"),
+        ("011-211-1234", "+8111", "sapporo"),
+        ("184-092-711-1234", "+8192", "fukuoka"),
+        ("09802-2-1234", "+819802", "fukuoka"),
+        // In no plan any more: that is no reason not to route it.
+        ("0469-22-1234", "+81469", "miura"),
+    ] {
+        let (_, why) = api.get(&format!("/lookup/{}", percent(number))).await;
+        assert_eq!(why["gateways"][0]["name"], gateway, "{number}: {why}");
+        assert!(why["prefix"].as_str().unwrap().starts_with(prefix), "{number}: {why}");
+    }
+    // Emergency calls are the caller's own network's.
+    let (status, fault) = api.get("/lookup/110").await;
+    assert_eq!(status, 400);
+    assert!(fault["error"].as_str().unwrap().contains("short code"), "{fault}");
+    directory.stop().await;
+}
+
+/// As it stands in a URL.
+fn percent(text: &str) -> String {
+    text.bytes().map(|octet| format!("%{octet:02X}")).collect()
+}
+
+#[tokio::test]
 async fn mistakes_of_an_import_are_told_by_line_and_change_nothing() {
     let files = Files::with_store();
     let (directory, api) = with_gateways(&files).await;

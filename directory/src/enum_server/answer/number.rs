@@ -9,6 +9,7 @@ use domain::base::{CharStr, Name, Rtype, Ttl};
 use domain::rdata::Naptr;
 
 use super::{Full, Kind, NO_GATEWAY_INFO_CODE, QuestionOf, Reply, Text, Zone};
+use crate::edition::Edition;
 use crate::gateways::{Gateway, Gateways};
 use crate::selection::{Candidate, Selection};
 use crate::table::{Digits, Found, Matched, Portability, WeekMinute};
@@ -63,53 +64,19 @@ impl<'a> Reply<'a> {
         matched: &Matched<'_>,
         selection: &Selection,
     ) -> Result<(), PushError> {
-        let gateways = &self.edition.gateways;
-        let ttl_s = self.zone.route_ttl_s(gateways, selection);
-        let mut last = (10, 9);
-        for candidate in selection.offered() {
-            let choice = candidate.choice;
-            let Some(gateway) = gateways.gateway(choice.gateway) else {
-                continue;
+        let ttl = Ttl::from_secs(self.zone.route_ttl_s(&self.edition.gateways, selection));
+        each_rule(self.edition, digits, matched, selection, |rule| {
+            let Rule { order, preference, service, regexp } = rule;
+            let (Ok(flags), Ok(service), Ok(regexp)) = (
+                CharStr::from_octets(b"u".as_slice()),
+                CharStr::from_octets(service),
+                CharStr::from_octets(regexp),
+            ) else {
+                return Ok(());
             };
-            last = (choice.order, choice.preference);
-            let uri = self.zone.uri(gateway, &digits);
-            let naptr = (choice.order, choice.preference, b"E2U+sip".as_slice());
-            self.push_naptr(question, ttl_s, naptr, &uri)?;
-        }
-        if let Some(portability) = matched.portability() {
-            // Behind the others, so that who cannot use it has come to them before.
-            let naptr = (last.0, last.1.saturating_add(1), b"E2U+pstn:tel".as_slice());
-            let uri = fmt::from_fn(|f| match portability {
-                Portability::NotPorted => write!(f, "tel:+{digits};npdi"),
-                Portability::Ported(rn) => write!(f, "tel:+{digits};npdi;rn=+{rn}"),
-            });
-            self.push_naptr(question, ttl_s, naptr, &uri)?;
-        }
-        Ok(())
-    }
-
-    fn push_naptr(
-        &mut self,
-        question: &QuestionOf<'_>,
-        ttl_s: u32,
-        (order, preference, service): (u16, u16, &[u8]),
-        uri: &dyn fmt::Display,
-    ) -> Result<(), PushError> {
-        let mut regexp = Text::default();
-        // RFC 3402 §3.2: the whole number is replaced by the URI. Names and addresses are short
-        // enough when they are taken in; what would not fit is left out rather than sent cut.
-        if write!(regexp, "!^.*$!{uri}!").is_err() {
-            return Ok(());
-        }
-        let (Ok(flags), Ok(service), Ok(regexp)) = (
-            CharStr::from_octets(b"u".as_slice()),
-            CharStr::from_octets(service),
-            CharStr::from_octets(regexp.as_slice()),
-        ) else {
-            return Ok(());
-        };
-        let naptr = Naptr::new(order, preference, flags, service, regexp, Name::root_ref());
-        self.builder.push((question.qname(), Ttl::from_secs(ttl_s), naptr))
+            let naptr = Naptr::new(order, preference, flags, service, regexp, Name::root_ref());
+            self.builder.push((question.qname(), ttl, naptr))
+        })
     }
 
     /// `no gateway in service for +813: a dead, b draining`.
@@ -129,6 +96,52 @@ impl<'a> Reply<'a> {
         let code = ExtendedErrorCode::from_int(NO_GATEWAY_INFO_CODE);
         self.explain(code, format_args!("no gateway in service for +{prefix}{list}"));
     }
+}
+
+/// What a NAPTR says, besides that its flags are "u" and that nothing follows it.
+pub(super) struct Rule<'a> {
+    pub(super) order: u16,
+    pub(super) preference: u16,
+    pub(super) service: &'static [u8],
+    pub(super) regexp: &'a [u8],
+}
+
+/// Gives the NAPTRs of a route to `push`, in order.
+pub(super) fn each_rule<E>(
+    edition: &Edition,
+    digits: Digits,
+    matched: &Matched<'_>,
+    selection: &Selection,
+    mut push: impl FnMut(Rule<'_>) -> Result<(), E>,
+) -> Result<(), E> {
+    let mut rule = |order, preference, service, uri: &dyn fmt::Display| {
+        let mut regexp = Text::default();
+        // RFC 3402 §3.2: the whole number is replaced by the URI. Names and addresses are short
+        // enough when they are taken in; what would not fit is left out rather than sent cut.
+        match write!(regexp, "!^.*$!{uri}!") {
+            Ok(()) => push(Rule { order, preference, service, regexp: regexp.as_slice() }),
+            Err(fmt::Error) => Ok(()),
+        }
+    };
+    let mut last = (10, 9);
+    for candidate in selection.offered() {
+        let choice = candidate.choice;
+        let Some(gateway) = edition.gateways.gateway(choice.gateway) else {
+            continue;
+        };
+        last = (choice.order, choice.preference);
+        let uri = edition.zone.uri(gateway, &digits);
+        rule(choice.order, choice.preference, b"E2U+sip".as_slice(), &uri)?;
+    }
+    if let Some(portability) = matched.portability() {
+        // Behind the others, so that who cannot use it has come to them before.
+        let uri = fmt::from_fn(|f| match portability {
+            Portability::NotPorted => write!(f, "tel:+{digits};npdi"),
+            Portability::Ported(rn) => write!(f, "tel:+{digits};npdi;rn=+{rn}"),
+        });
+        rule(last.0, last.1.saturating_add(1), b"E2U+pstn:tel".as_slice(), &uri)?;
+    }
+    Ok(())
 }
 
 impl Zone {

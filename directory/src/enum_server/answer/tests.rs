@@ -562,3 +562,109 @@ proptest! {
         prop_assert!(name.parse::<Name<Vec<u8>>>().unwrap().label_count() > 2);
     }
 }
+
+/// What a message says, without how its names are compressed.
+fn meaning(octets: &[u8]) -> (String, Vec<String>) {
+    let message = message(octets.to_vec());
+    let header = format!("{:?} {:?}", message.header(), message.header_counts());
+    let mut parts = vec![message.sole_question().unwrap().to_string()];
+    for record in message.iter() {
+        let (record, section) = record.unwrap();
+        let owner = record.owner().to_string();
+        let (class, ttl) = (record.class(), record.ttl().as_secs());
+        let data = record.into_any_record::<AllRecordData<_, _>>().unwrap();
+        parts.push(format!("{section:?} {owner} {class} {ttl} {}", data.data()));
+    }
+    (header, parts)
+}
+
+fn both_ways_say_the_same(edition: &Edition, query: &[u8]) {
+    for transport in [Transport::Udp, Transport::Tcp] {
+        let asked = Asked { query, source: SOURCE, transport, unix_s: NOW_S, draw: 9 };
+        let mut plain = Vec::new();
+        let found = Plain::read(&asked, &edition.zone);
+        let Some(answered) = found.and_then(|found| found.answer(&asked, edition, &mut plain))
+        else {
+            continue;
+        };
+        let mut any = Vec::new();
+        assert_eq!(answered, answer_any(&asked, edition, &mut any));
+        // The general way compresses the names in the SOA.
+        assert!(plain.len() >= any.len());
+        assert_eq!(meaning(&plain), meaning(&any));
+    }
+}
+
+#[test]
+fn plain_questions_are_answered_without_taking_them_apart() {
+    for (name, edns, is_plain) in [
+        (NUMBER, None, true),
+        (NUMBER, Some(1232), true),
+        ("4.3.2.1.3.3.3.3.3.1.8.E164.Arpa", None, true),
+        ("1.2.3.9.9.9.6.6.1.8.enum.example", Some(512), true),
+        ("1.2.3.4.e164.arpa", Some(4096), true),
+        ("4.1.8.e164.arpa", None, true),
+        ("0.0.0.0.2.5.1.8.e164.arpa", None, true),
+        // Too long, no number, no domain of ours, the domain itself.
+        ("0.3.9.4.e164.arpa", None, false),
+        ("www.e164.arpa", None, false),
+        ("13.1.8.e164.arpa", None, false),
+        ("1.8.example.org", None, false),
+        ("e164.arpa", None, false),
+    ] {
+        let query = query(name, Rtype::NAPTR, edns);
+        let edition = edition();
+        let asked = Asked {
+            query: &query,
+            source: SOURCE,
+            transport: Transport::Udp,
+            unix_s: NOW_S,
+            draw: 9,
+        };
+        let mut out = Vec::new();
+        let found = Plain::read(&asked, &edition.zone);
+        let answered = found.and_then(|found| found.answer(&asked, &edition, &mut out));
+        assert_eq!(answered.is_some(), is_plain, "{name}");
+        both_ways_say_the_same(&edition, &query);
+    }
+}
+
+/// Zones in which it matters which domain a name belongs to.
+fn nested() -> Vec<Edition> {
+    let domains = |apexes: &[&str], gateways: Option<&str>| Zone {
+        apexes: apexes.iter().map(|apex| apex.parse().unwrap()).collect(),
+        gateway_domain: gateways.map(|domain| domain.parse().unwrap()),
+        ..samples::zone()
+    };
+    let only_second =
+        ClientRule { network: "127.0.0.0/8".parse().unwrap(), sees: Sees::Apexes(vec![1]) };
+    [
+        domains(&["e164.arpa", "1.8.e164.arpa"], None),
+        domains(&["1.8.e164.arpa", "e164.arpa"], Some("gw.example")),
+        domains(&["e164.arpa", "enum.example"], Some("example")),
+        Zone { clients: Clients::new(vec![only_second]), ..samples::zone() },
+    ]
+    .map(|zone| samples::edition(&table(), &[], zone))
+    .into()
+}
+
+proptest! {
+    #[test]
+    fn plain_way_says_what_the_general_way_says(
+        number in "(8133|81469|8152|816|4930|8|1)?[0-9]{0,12}",
+        apex in proptest::sample::select(vec!["e164.arpa", "E164.aRPA", "enum.example", "example.org"]),
+        edns in proptest::option::of(0_u16..5_000),
+        flips in proptest::collection::vec((any::<proptest::sample::Index>(), any::<u8>()), 0..3),
+    ) {
+        let labels: String = number.chars().rev().flat_map(|digit| [digit, '.']).collect();
+        let mut query = query(&format!("{labels}{apex}"), Rtype::NAPTR, edns);
+        for (place, octet) in flips {
+            let place = place.index(query.len());
+            query[place] ^= octet;
+        }
+        both_ways_say_the_same(&edition(), &query);
+        for edition in nested() {
+            both_ways_say_the_same(&edition, &query);
+        }
+    }
+}
