@@ -84,7 +84,8 @@ bench-media:
 	target/release/trunkline-bench-media --point 500x50 --codec-a pcma --codec-b pcmu --out bench/pcma-pcmu
 	target/release/trunkline-bench-media --point 50x50 --codec-a pcma --codec-b opus --out bench/pcma-opus
 	target/release/trunkline-bench-media --point 500x50 --relay rtpengine --relay rtpengine-srtp \
-		--relay mio --relay mio-srtp --relay af-xdp --relay af-xdp-srtp --out bench/srtp
+		--relay mio --relay mio-srtp --relay af-xdp --relay af-xdp-srtp --relay af-xdp-gcm \
+		--out bench/srtp
 	target/release/trunkline-bench-timeslots --out bench/timeslots.md
 
 # Speech over twenty bad networks, scored by PESQ, in virtual time; voice.md and voice.svg are written

@@ -10,10 +10,13 @@ use trunkline_bench::load::call_list::Parties;
 use trunkline_bench::load::codecs::Codecs;
 use trunkline_bench::load::descriptors;
 use trunkline_bench::load::media_relay::{MediaRelay, Settings};
+use trunkline_bench::load::protection;
 use trunkline_media::packet_io::Backend;
+use trunkline_rtp::srtp::Suite;
 
 /// Relays RTP between two legs a call, which the media plane has joined as a pair, and transcodes
-/// where they do not speak the same codec. Writes its call list to standard output, runs until it is killed, and then tells in a line what it did.
+/// where they do not speak the same codec. Writes its call list to standard output, runs until it is
+/// killed, and then tells in a line what it did.
 #[derive(Parser)]
 #[command(version)]
 struct Arguments {
@@ -37,9 +40,10 @@ struct Arguments {
     priority: u8,
     #[command(flatten)]
     codecs: Codecs,
-    /// The parties speak SRTP (AES_CM_128_HMAC_SHA1_80), under keys of which the call list tells.
-    #[arg(long)]
-    srtp: bool,
+    /// The parties speak SRTP in this suite (RFC 4568, RFC 7714), under keys of which the call list
+    /// tells.
+    #[arg(long, value_parser = protection::suite, value_name = "SUITE")]
+    srtp: Option<Suite>,
     #[command(flatten)]
     parties: Parties,
 }

@@ -7,7 +7,9 @@ use clap::Parser;
 use trunkline_bench::load::LoadError;
 use trunkline_bench::load::call_list::{CallList, Parties};
 use trunkline_bench::load::codecs::Codecs;
+use trunkline_bench::load::protection;
 use trunkline_bench::load::rtpengine::Rtpengine;
+use trunkline_rtp::srtp::Suite;
 
 /// Sets up calls through a running rtpengine by its ng protocol, writes their call list to standard
 /// output and ends; the calls stay until rtpengine hears nothing on them.
@@ -19,9 +21,9 @@ struct Arguments {
     control: SocketAddr,
     #[command(flatten)]
     codecs: Codecs,
-    /// Both legs of a call speak SRTP (AES_CM_128_HMAC_SHA1_80).
-    #[arg(long)]
-    srtp: bool,
+    /// Both legs of a call speak SRTP in this suite (RFC 4568, RFC 7714).
+    #[arg(long, value_parser = protection::suite, value_name = "SUITE")]
+    srtp: Option<Suite>,
     #[command(flatten)]
     parties: Parties,
 }

@@ -6,6 +6,8 @@ use std::process::{Child, Command, Stdio};
 use std::sync::mpsc;
 use std::time::Duration;
 
+use trunkline_rtp::srtp::Suite;
+
 use super::measure::CompareError;
 use super::network::{FIRST_A, FIRST_B, Network, RELAY_ADDRESS, RELAY_DEVICE};
 use crate::load::call_list::CallList;
@@ -35,12 +37,15 @@ pub enum Peer {
     AfXdpTwo,
     /// Trunkline's relay in the kernel.
     Kernel,
-    /// rtpengine between legs of SRTP.
+    /// rtpengine between legs of SRTP, in the suite that everybody has, which is the dearest one.
+    /// (Debian's offers none with GCM.)
     RtpengineSrtp,
     /// Trunkline's media plane with mio between legs of SRTP.
     MioSrtp,
     /// Trunkline's media plane past the kernel's sockets between legs of SRTP.
     AfXdpSrtp,
+    /// The same with AES-GCM.
+    AfXdpGcm,
 }
 
 impl Peer {
@@ -68,6 +73,7 @@ impl Peer {
             Self::RtpengineSrtp => "rtpengine, SRTP",
             Self::MioSrtp => "Trunkline, mio, SRTP",
             Self::AfXdpSrtp => "Trunkline, AF_XDP, SRTP",
+            Self::AfXdpGcm => "Trunkline, AF_XDP, SRTP with GCM",
         }
     }
 
@@ -76,9 +82,15 @@ impl Peer {
         self == Self::Kernel
     }
 
-    /// Whether its legs are SRTP.
-    pub fn protects(self) -> bool {
-        matches!(self, Self::RtpengineSrtp | Self::MioSrtp | Self::AfXdpSrtp)
+    /// The suite of its legs, if they are SRTP.
+    pub fn suite(self) -> Option<Suite> {
+        match self {
+            Self::RtpengineSrtp | Self::MioSrtp | Self::AfXdpSrtp => {
+                Some(Suite::AesCm128HmacSha1_80)
+            }
+            Self::AfXdpGcm => Some(Suite::AeadAes128Gcm),
+            _ => None,
+        }
     }
 
     /// Those that transcode, of the same in the same order.
@@ -95,8 +107,10 @@ impl Peer {
         calls: usize,
         codecs: Codecs,
     ) -> Result<Running, CompareError> {
-        let srtp: &[&str] = if self.protects() { &["--srtp"] } else { &[] };
-        let speech = [&codecs.arguments(), srtp].concat();
+        let mut speech = codecs.arguments().to_vec();
+        if let Some(suite) = self.suite() {
+            speech.extend(["--srtp", suite.name()]);
+        }
         match self {
             Self::Rtpengine | Self::RtpengineSrtp => {
                 start_rtpengine(network, programs, calls, &speech)

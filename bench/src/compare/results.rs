@@ -48,7 +48,8 @@ port for that party.
 - Where the codecs of both sides differ, all payloads are speech of 160 octets (Opus: 16 kbit/s,
   padded), and what a party receives is known by its sequence numbers from the first packet on: a
   packet that a relay has made up for a lost one counts as received.
-- Where it says SRTP, both legs of a call are AES_CM_128_HMAC_SHA1_80 and the parties seal and open
+- Where it says SRTP, both legs of a call are AES_CM_128_HMAC_SHA1_80 (with GCM: AEAD_AES_128_GCM)
+  and the parties seal and open
   every packet; the run in which packets are dropped is one of plain RTP.
 - rtpengine is Debian's, in user space (`--table=-1`), with its calls set up by offer and answer
   through its ng protocol. The bare relay is epoll, recvfrom and sendto with a socket a leg.

@@ -7,7 +7,7 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use super::LoadError;
-use super::protection::{LegKeys, TAG_OCTETS};
+use super::protection::LegKeys;
 
 /// The calls of a run, as a relay's driver writes them and the flooder reads them.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -18,7 +18,7 @@ pub struct CallList {
 }
 
 /// One call through the relay.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Call {
     /// The party that called.
@@ -28,7 +28,7 @@ pub struct Call {
 }
 
 /// One party of a call and what it talks to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Leg {
     /// Where the party sends from and receives.
@@ -74,14 +74,15 @@ impl CallList {
     }
 
     /// The leg of party `index`: A of call 0, B of call 0, A of call 1, …
-    pub fn leg(&self, index: usize) -> Leg {
+    pub fn leg(&self, index: usize) -> &Leg {
         let call = &self.calls[index / 2];
-        if index.is_multiple_of(2) { call.a } else { call.b }
+        if index.is_multiple_of(2) { &call.a } else { &call.b }
     }
 
-    /// Octets that protection adds to each packet.
+    /// Octets that protection adds to each packet: all legs are of the first one's suite.
     pub fn overhead_octets(&self) -> usize {
-        if self.calls.iter().any(|call| call.a.srtp.is_some()) { TAG_OCTETS } else { 0 }
+        let keys = self.calls.first().and_then(|call| call.a.srtp.as_ref());
+        keys.map_or(0, |keys| keys.suite.rtp_overhead_octets())
     }
 
     /// How many parties there are.
@@ -185,7 +186,7 @@ mod tests {
         let read = CallList::parse(&text, "a test").unwrap();
         assert_eq!(read, list);
         assert_eq!(read.parties(), 2);
-        assert_eq!(read.leg(1), list.calls[0].b);
+        assert_eq!(read.leg(1), &list.calls[0].b);
     }
 
     #[test]

@@ -267,7 +267,7 @@ mod tests {
         let mut packet = vec![0; SHAPE.octets()];
         SHAPE.write(Mark { sender: 0, index, sent_ns: 1000 }, &mut packet);
         change(&mut packet);
-        let leg = list().leg(1);
+        let leg = list().leg(1).clone();
         ledger.enter(&Arrival {
             packet: &packet,
             from: leg.relay,
@@ -317,7 +317,8 @@ mod tests {
         let mut ledger = Ledger::new(Content::Marked(SHAPE), list(), 3, 0);
         let mut packet = vec![0; SHAPE.octets()];
         SHAPE.write(Mark { sender: 0, index: 0, sent_ns: 0 }, &mut packet);
-        let (a, b) = (list().leg(0), list().leg(1));
+        let list = list();
+        let (a, b) = (list.leg(0), list.leg(1));
         let arrival =
             Arrival { packet: &packet, from: a.relay, to: a.party, at_ns: 1, checksum_right: true };
         ledger.enter(&arrival);
@@ -335,7 +336,7 @@ mod tests {
             enter(&mut ledger, index, |_| {});
         }
         // A sender report with a block (RFC 3550 §6.4.1), to the port above the party's.
-        let leg = list().leg(1);
+        let leg = list().leg(1).clone();
         let rtcp_port = std::net::SocketAddrV4::new(*leg.party.ip(), leg.party.port() + 1);
         ledger.enter(&Arrival {
             packet: &[&[0x81, 200, 0, 12][..], &[0; 48]].concat(),
@@ -360,7 +361,7 @@ mod tests {
         let codecs = Codecs { a: VoiceCodec::Pcma, b: VoiceCodec::Pcmu };
         let speech = Box::new(Speech::new(codecs, &list(), 5));
         let mut ledger = Ledger::new(Content::Speech(speech), list(), 5, 1);
-        let leg = list().leg(1);
+        let leg = list().leg(1).clone();
         for index in 0..5 {
             ledger.write(Mark { sender: 0, index, sent_ns: 1_000 }, &mut [0; 172]);
         }

@@ -11,6 +11,7 @@ use trunkline_media::{
     Remote, RtpLegSpec, Sending, WorkerCounters,
 };
 use trunkline_rtp::codec::Codec;
+use trunkline_rtp::srtp::Suite;
 
 use super::call_list::{Call, CallList, Leg};
 use super::codecs::{Codecs, VoiceCodec};
@@ -37,8 +38,8 @@ pub struct Settings {
     pub address: Ipv4Addr,
     /// What the parties speak.
     pub codecs: Codecs,
-    /// Whether they speak SRTP.
-    pub srtp: bool,
+    /// The suite of SRTP that they speak, if any.
+    pub srtp: Option<Suite>,
     /// Its workers; they stay on the cores from 0 on.
     pub workers: usize,
     /// How often they serve their legs.
@@ -91,10 +92,11 @@ impl MediaRelay {
         drop(media.events());
         let mut list = CallList::default();
         for (call, &parties) in parties.iter().enumerate() {
-            let keys = [2 * call, 2 * call + 1].map(|n| settings.srtp.then(|| LegKeys::of(n)));
-            let pair = open(&media, settings, parties, keys)?;
-            let a = leg(parties.0, pair.a, keys[0])?;
-            list.calls.push(Call { a, b: leg(parties.1, pair.b, keys[1])? });
+            let keys = |party| settings.srtp.map(|suite| LegKeys::of(suite, party));
+            let (keys_a, keys_b) = (keys(2 * call), keys(2 * call + 1));
+            let pair = open(&media, settings, parties, [&keys_a, &keys_b])?;
+            let a = leg(parties.0, pair.a, keys_a)?;
+            list.calls.push(Call { a, b: leg(parties.1, pair.b, keys_b)? });
         }
         let relay = Self { media, list };
         relay.wait_until_open()?;
@@ -136,7 +138,7 @@ fn open(
     media: &Media,
     settings: &Settings,
     (a, b): (SocketAddrV4, SocketAddrV4),
-    keys: [Option<LegKeys>; 2],
+    keys: [&Option<LegKeys>; 2],
 ) -> Result<OpenedPair, LoadError> {
     let [protection_a, protection_b] = keys.map(|keys| match keys {
         Some(keys) => keys.at_relay().map(Protection::Srtp),
@@ -228,7 +230,7 @@ mod tests {
             in_kernel: false,
             address: Ipv4Addr::LOCALHOST,
             codecs: Codecs::ALIKE,
-            srtp: false,
+            srtp: None,
             workers: 1,
             tick: Duration::from_millis(5),
             realtime_priority: None,

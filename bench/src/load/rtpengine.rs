@@ -8,11 +8,12 @@ use std::time::{Duration, Instant};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use serde::{Deserialize, Serialize};
+use trunkline_rtp::srtp::Suite;
 
 use super::call_list::{Call, CallList, Leg};
 use super::codecs::{Codecs, VoiceCodec};
 use super::error::LoadError;
-use super::protection::{KEY_OCTETS, LegKeys, SUITE};
+use super::protection::LegKeys;
 
 /// How long one answer is waited for.
 const ANSWER: Duration = Duration::from_secs(2);
@@ -99,7 +100,7 @@ impl Rtpengine {
         }
     }
 
-    /// Sets up a call between each two parties, if wanted with SRTP on both legs.
+    /// Sets up a call between each two parties, if wanted with SRTP of a suite on both legs.
     ///
     /// # Errors
     /// The first request that is refused.
@@ -107,25 +108,31 @@ impl Rtpengine {
         &mut self,
         parties: &[(SocketAddrV4, SocketAddrV4)],
         codecs: Codecs,
-        srtp: bool,
+        srtp: Option<Suite>,
     ) -> Result<CallList, LoadError> {
         let mut list = CallList::default();
         for (index, &(a, b)) in parties.iter().enumerate() {
             // What is offered to B names the port that B sends to, and the other way round.
-            let keys = [2 * index, 2 * index + 1].map(|party| LegKeys::of(party).to_relay);
-            let keys = keys.map(|key| srtp.then_some(Line { tag: 1, key }));
-            let for_b = self.request("offer", index, codecs, (a, keys[0]))?;
+            let line = |party| {
+                let key = |suite| LegKeys::of(suite, party).to_relay;
+                srtp.map(|suite| Line { tag: 1, suite, key: key(suite) })
+            };
+            let (offer, mut answer) = (line(2 * index), line(2 * index + 1));
+            let for_b = self.request("offer", index, codecs, (a, offer.as_ref()))?;
             // An answer takes a line of the offer by its tag (RFC 4568 §5.1.2).
-            let answer =
-                keys[1].zip(for_b.srtp).map(|(own, theirs)| Line { tag: theirs.tag, ..own });
-            let for_a = self.request("answer", index, codecs, (b, answer))?;
+            if let (Some(answer), Some(theirs)) = (&mut answer, &for_b.srtp) {
+                answer.tag = theirs.tag;
+            }
+            let for_a = self.request("answer", index, codecs, (b, answer.as_ref()))?;
             let leg = |party, own: Option<Line>, theirs: Media| {
-                let keys = own.zip(theirs.srtp);
-                let srtp =
-                    keys.map(|(own, theirs)| LegKeys { to_relay: own.key, from_relay: theirs.key });
+                let srtp = own.zip(theirs.srtp).map(|(own, theirs)| LegKeys {
+                    suite: own.suite,
+                    to_relay: own.key,
+                    from_relay: theirs.key,
+                });
                 Leg { party, relay: theirs.address, srtp }
             };
-            list.calls.push(Call { a: leg(a, keys[0], for_a), b: leg(b, answer, for_b) });
+            list.calls.push(Call { a: leg(a, offer, for_a), b: leg(b, answer, for_b) });
         }
         Ok(list)
     }
@@ -136,7 +143,7 @@ impl Rtpengine {
         command: &'static str,
         index: usize,
         codecs: Codecs,
-        (party, line): (SocketAddrV4, Option<Line>),
+        (party, line): (SocketAddrV4, Option<&Line>),
     ) -> Result<Media, LoadError> {
         let is_offer = command == "offer";
         let codec = if is_offer { codecs.a } else { codecs.b };
@@ -159,13 +166,16 @@ impl Rtpengine {
         if answer.result != "ok" {
             return Err(refused(command, index, answer.error_reason.unwrap_or(answer.result)));
         }
-        let media = answer.sdp.as_deref().and_then(media).ok_or_else(|| {
+        let suite = line.map(|line| line.suite);
+        let media = answer.sdp.as_deref().and_then(|sdp| media(sdp, suite)).ok_or_else(|| {
             refused(command, index, "its session description names no address".to_owned())
         })?;
-        if line.is_some() && media.srtp.is_none() {
-            return Err(refused(command, index, format!("no key for {}", SUITE.name())));
+        match suite {
+            Some(suite) if media.srtp.is_none() => {
+                Err(refused(command, index, format!("no key for {}", suite.name())))
+            }
+            _ => Ok(media),
         }
-        Ok(media)
     }
 
     /// Sends a request and waits for the answer with its cookie.
@@ -197,27 +207,28 @@ fn refused(request: &'static str, call: usize, reason: String) -> LoadError {
     LoadError::Rtpengine { request, call, reason }
 }
 
-/// A line of `a=crypto` in the suite of the load.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// A line of `a=crypto`.
+#[derive(Clone, Debug, PartialEq, Eq)]
 struct Line {
     tag: u32,
-    key: [u8; KEY_OCTETS],
+    suite: Suite,
+    key: Vec<u8>,
 }
 
 /// What a description says of its audio stream.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 struct Media {
     address: SocketAddrV4,
     srtp: Option<Line>,
 }
 
 /// The SDP of a party that speaks one codec at 20 ms.
-fn describe(party: SocketAddrV4, codec: VoiceCodec, srtp: Option<Line>) -> String {
+fn describe(party: SocketAddrV4, codec: VoiceCodec, srtp: Option<&Line>) -> String {
     let (address, port) = (party.ip(), party.port());
     let (number, map) = (codec.payload_type(), codec.rtpmap());
     let profile = if srtp.is_some() { "RTP/SAVP" } else { "RTP/AVP" };
-    let crypto = srtp.map(|Line { tag, key }| {
-        format!("a=crypto:{tag} {} inline:{}\r\n", SUITE.name(), BASE64.encode(key))
+    let crypto = srtp.map(|Line { tag, suite, key }| {
+        format!("a=crypto:{tag} {} inline:{}\r\n", suite.name(), BASE64.encode(key))
     });
     format!(
         "v=0\r\no=- 1 1 IN IP4 {address}\r\ns=-\r\nc=IN IP4 {address}\r\nt=0 0\r\n\
@@ -227,22 +238,24 @@ fn describe(party: SocketAddrV4, codec: VoiceCodec, srtp: Option<Line>) -> Strin
     )
 }
 
-/// Where the first audio stream of an SDP goes, and under which key; none if it does not say where.
-fn media(sdp: &str) -> Option<Media> {
+/// Where the first audio stream of an SDP goes, and under which key of this suite; none if it does
+/// not say where.
+fn media(sdp: &str, suite: Option<Suite>) -> Option<Media> {
     let after = |prefix: &str| sdp.lines().find_map(|line| line.trim().strip_prefix(prefix));
     let port = after("m=audio ")?.split(' ').next()?.parse().ok()?;
     let address = after("c=IN IP4 ")?.split('/').next()?.trim().parse().ok()?;
-    let srtp = sdp.lines().find_map(|line| crypto(line.trim().strip_prefix("a=crypto:")?));
+    let line = |line: &str| crypto(line.trim().strip_prefix("a=crypto:")?);
+    let srtp = sdp.lines().filter_map(line).find(|line| Some(line.suite) == suite);
     (port != 0).then_some(Media { address: SocketAddrV4::new(address, port), srtp })
 }
 
-/// A line of `a=crypto`, if it is of the suite of the load.
+/// A line of `a=crypto`, if it is of a suite that we have.
 fn crypto(value: &str) -> Option<Line> {
     let mut words = value.split_whitespace();
     let tag = words.next()?.parse().ok()?;
-    let key = words.next().filter(|suite| *suite == SUITE.name()).and_then(|_| words.next())?;
-    let key = key.strip_prefix("inline:")?.split('|').next()?;
-    Some(Line { tag, key: BASE64.decode(key).ok()?.try_into().ok()? })
+    let suite = Suite::from_name(words.next()?)?;
+    let key = words.next()?.strip_prefix("inline:")?.split('|').next()?;
+    Some(Line { tag, suite, key: BASE64.decode(key).ok()? })
 }
 
 #[cfg(test)]
@@ -252,9 +265,11 @@ mod tests {
     #[test]
     fn a_description_names_the_party_it_is_of_and_its_key() {
         let address = "10.98.1.1:20000".parse().unwrap();
-        for srtp in [None, Some(Line { tag: 7, key: LegKeys::of(3).to_relay })] {
-            let sdp = describe(address, VoiceCodec::Pcma, srtp);
-            assert_eq!(media(&sdp), Some(Media { address, srtp }), "{sdp}");
+        let line = |suite| Line { tag: 7, suite, key: LegKeys::of(suite, 3).to_relay };
+        for suite in Suite::ALL.map(Some).into_iter().chain([None]) {
+            let srtp = suite.map(line);
+            let sdp = describe(address, VoiceCodec::Pcma, srtp.as_ref());
+            assert_eq!(media(&sdp, suite), Some(Media { address, srtp }), "{sdp}");
         }
     }
 
@@ -262,14 +277,14 @@ mod tests {
     fn keys_of_other_suites_are_passed_over() {
         let other = "c=IN IP4 10.0.0.1\r\nm=audio 30000 RTP/SAVP 8\r\n\
                      a=crypto:1 AES_CM_128_HMAC_SHA1_32 inline:AAAA\r\na=crypto:x\r\n";
-        assert_eq!(media(other).unwrap().srtp, None);
+        assert_eq!(media(other, Some(Suite::AesCm128HmacSha1_80)).unwrap().srtp, None);
     }
 
     #[test]
     fn a_description_without_port_or_address_names_nobody() {
-        assert_eq!(media("v=0\r\nc=IN IP4 10.0.0.1\r\n"), None);
-        assert_eq!(media("c=IN IP4 10.0.0.1\r\nm=audio 0 RTP/AVP 8\r\n"), None);
-        assert_eq!(media("m=audio 30000 RTP/AVP 8\r\n"), None);
+        assert_eq!(media("v=0\r\nc=IN IP4 10.0.0.1\r\n", None), None);
+        assert_eq!(media("c=IN IP4 10.0.0.1\r\nm=audio 0 RTP/AVP 8\r\n", None), None);
+        assert_eq!(media("m=audio 30000 RTP/AVP 8\r\n", None), None);
     }
 
     #[test]
@@ -312,7 +327,7 @@ mod tests {
         let control = answerer(vec![pong(), ok(), ok()]);
         let parties = ["10.98.1.1:20000".parse().unwrap(), "10.98.2.1:20000".parse().unwrap()];
         let mut client = Rtpengine::connect(control).unwrap();
-        let list = client.open(&[(parties[0], parties[1])], Codecs::ALIKE, false).unwrap();
+        let list = client.open(&[(parties[0], parties[1])], Codecs::ALIKE, None).unwrap();
         let relay = "10.99.0.2:30000".parse().unwrap();
         assert_eq!(list.calls[0].a, Leg::plain(parties[0], relay));
         assert_eq!(list.calls[0].b, Leg::plain(parties[1], relay));
@@ -323,7 +338,7 @@ mod tests {
         let control = answerer(vec![pong(), answer.to_owned()]);
         let party = "10.98.1.1:20000".parse().unwrap();
         let mut client = Rtpengine::connect(control).unwrap();
-        client.open(&[(party, party)], Codecs::ALIKE, false).unwrap_err().to_string()
+        client.open(&[(party, party)], Codecs::ALIKE, None).unwrap_err().to_string()
     }
 
     #[test]
