@@ -22,11 +22,16 @@ use trunkline_rtp::codec::Codec;
 use trunkline_sip::{Scheme, Uri};
 
 mod interface;
+mod line;
 mod peer;
 mod registration;
 mod srtp;
 
 pub use interface::{DataLinkEntry, FrameFormat, Side, TimerName, TimersS, VariantName};
+pub use line::{
+    BuffersEntry, Clock, CodingName, DahdiEntry, DynamicEntry, EchoCancellerEntry, GainsEntry,
+    LineEntry, PolicyName, SetUpEntry,
+};
 pub use peer::{PeerEntry, Terms};
 pub use registration::Register;
 pub use srtp::{Srtp, SrtpPeer, SrtpPolicy, SuiteName};
@@ -315,46 +320,6 @@ pub struct SpanEntry {
     /// Core that the span's thread is pinned to.
     #[serde(default)]
     pub core: Option<usize>,
-}
-
-/// What carries a span.
-#[derive(Clone, Debug, Deserialize, Serialize)]
-#[serde(deny_unknown_fields, rename_all = "snake_case")]
-pub enum LineEntry {
-    /// TDM over Ethernet frames in UDP datagrams.
-    Tdmoe {
-        /// Our UDP address.
-        local: SocketAddr,
-        /// The other end's UDP address.
-        remote: SocketAddr,
-        /// Who paces the line.
-        #[serde(default)]
-        clock: Clock,
-    },
-    /// A span of the DAHDI driver in this host, configured and started by `dahdi_cfg`.
-    Dahdi {
-        /// Its number in `/proc/dahdi`, from 1.
-        span: u16,
-        /// Length of a block in ms, 2 to 20: from the line we hear two of them late at most, to the
-        /// line we speak two late; shorter ones wake the span's thread more often.
-        #[serde(default = "default_block_ms")]
-        block_ms: u8,
-    },
-}
-
-fn default_block_ms() -> u8 {
-    10
-}
-
-/// Who paces a line.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Clock {
-    /// The other end; we answer frame by frame.
-    #[default]
-    Line,
-    /// This host's clock.
-    Internal,
 }
 
 /// A trunk group.
@@ -677,26 +642,13 @@ fn check_spans(file: &File, source: &Source) -> Result<(), ConfigurationError> {
                     ));
                 }
             }
-            LineEntry::Dahdi { span, block_ms } => {
-                if *span == 0 {
+            LineEntry::Dahdi(dahdi) => {
+                line::check_dahdi(place, span, dahdi, source)?;
+                if let Some(other) = dahdi_spans.insert(dahdi.span, place) {
                     return Err(source.error(
                         &format!("spans.{place}.line.dahdi.span"),
-                        "DAHDI has no span 0",
-                        "take a number that /proc/dahdi lists, 1 or more",
-                    ));
-                }
-                if let Some(other) = dahdi_spans.insert(span, place) {
-                    return Err(source.error(
-                        &format!("spans.{place}.line.dahdi.span"),
-                        format!("DAHDI's span {span} is used by span {other} too"),
+                        format!("DAHDI's span {} is used by span {other} too", dahdi.span),
                         "give each span its own span of DAHDI",
-                    ));
-                }
-                if !(2..=20).contains(block_ms) {
-                    return Err(source.error(
-                        &format!("spans.{place}.line.dahdi.block_ms"),
-                        format!("a block of {block_ms} ms cannot be had from DAHDI"),
-                        "take 2 to 20; 10 suits most",
                     ));
                 }
             }

@@ -125,12 +125,25 @@ fn spans(page: &Page, status: &Status) {
     let link =
         page.gauge("trunkline_data_link_up", "1 while the D channel's data link is up.", &["span"]);
     let channels = page.gauge("trunkline_b_channels", "B channels, by state.", &["span", "state"]);
+    let delay = page.ratio(
+        "trunkline_line_delay_seconds",
+        "How late speech from and to a DAHDI line is at most, by its blocks and buffers.",
+        &["span", "direction"],
+    );
     let events =
         page.counter("trunkline_span_events_total", "What happened on a span.", &["span", "event"]);
     for span in &status.spans {
         let name = span.name.as_str();
         for known in ["none", "red", "yellow", "blue"] {
             alarm.with_label_values(&[name, known]).set(i64::from(known == span.alarm));
+        }
+        for (direction, delay_ms) in [
+            ("from_line", span.line.delay_from_line_ms_max),
+            ("to_line", span.line.delay_to_line_ms),
+        ] {
+            if let Some(delay_ms) = delay_ms {
+                delay.with_label_values(&[name, direction]).set(f64::from(delay_ms) / 1e3);
+            }
         }
         link.with_label_values(&[name]).set(i64::from(span.data_link_up));
         for (state, count) in [

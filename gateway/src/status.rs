@@ -78,6 +78,8 @@ impl Calls {
 pub struct SpanStatus {
     /// Name in the configuration.
     pub name: String,
+    /// What carries it.
+    pub line: LineStatus,
     /// Alarms: none, red, yellow.
     pub alarm: &'static str,
     /// The D channel's data link is established.
@@ -88,6 +90,20 @@ pub struct SpanStatus {
     pub channels: Channels,
     /// Counters since the start.
     pub counters: BTreeMap<&'static str, u64>,
+}
+
+/// What carries a span.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct LineStatus {
+    /// `tdmoe` or `dahdi`.
+    pub kind: &'static str,
+    /// Length of a block, in ms.
+    pub block_ms: u32,
+    /// How late speech from the line is at most, in ms; not with `tdmoe`, where it is the network's
+    /// affair.
+    pub delay_from_line_ms_max: Option<u32>,
+    /// How late speech to the line is, in ms.
+    pub delay_to_line_ms: Option<u32>,
 }
 
 /// B channels of a span by state.

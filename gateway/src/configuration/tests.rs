@@ -215,10 +215,50 @@ fn a_span_of_dahdi_is_one_that_the_driver_can_have() {
         (&["span: 3", "span: 3"], "spans.1.line.dahdi.span", "its own span"),
         (&["span: 1, block_ms: 1"], "spans.0.line.dahdi.block_ms", "2 to 20"),
         (&["span: 1, block_ms: 21"], "spans.0.line.dahdi.block_ms", "2 to 20"),
+        (&["span: 1, buffers: { count: 2 }"], "dahdi.buffers.count", "4 to 32"),
+        (&["span: 1, buffers: { ahead: 5 }"], "dahdi.buffers.ahead", "half of the count"),
+        (&["span: 1, gains_db: { receive: 40 }"], "dahdi.gains_db.receive", "-24 to 12"),
+        (&["span: 1, echo_canceller: { taps: 100 }"], "dahdi.echo_canceller.taps", "256"),
+        (&["span: 1, set_up: { coding: b8zs }"], "dahdi.set_up.coding", "hdb3 or ami"),
+        (&["span: 1, set_up: { d4: true }"], "dahdi.set_up.d4", "leave it out"),
+        (
+            &["span: 1, set_up: { dynamic: { driver: usb, address: \"1:0\" } }"],
+            "dahdi.set_up.dynamic.driver",
+            "eth or loc",
+        ),
     ] {
         let error = read(&dahdi(lines)).unwrap_err();
         assert!(error.contains(key) && error.contains(remedy), "{lines:?}: {error}");
     }
+}
+
+#[test]
+fn a_span_of_dahdi_is_set_up_by_its_frame_format_and_its_side() {
+    use trunkline_tdm::dahdi::device::{Coding, Framing};
+    let dahdi = |line: &str, more: &str| {
+        let spans = format!("spans:\n- {{ name: a, line: {{ dahdi: {{ {line} }} }}{more} }}");
+        let read = read(&LEAST.replace("spans: []", &spans)).unwrap();
+        let span = &read.file.spans[0];
+        let LineEntry::Dahdi(entry) = &span.line else { panic!("{:?}", span.line) };
+        (entry.config(span, span.interface().variant.d_channel), entry.delays_ms())
+    };
+    let (config, delays_ms) = dahdi("span: 3", "");
+    assert_eq!((config.set_up, config.echo_canceller, delays_ms), (None, None, (20, 20)));
+    let (config, delays_ms) = dahdi(
+        "span: 1, block_ms: 4, set_up: {}, echo_canceller: { name: mg2 }, \
+         buffers: { count: 10, policy: half_full }, gains_db: { transmit: -3 }",
+        "",
+    );
+    let line = config.set_up.expect("a set-up").line;
+    assert_eq!((line.framing, line.coding), (Framing::Ccs { crc4: true }, Coding::Hdb3));
+    assert_eq!((line.sync, config.echo_canceller.unwrap().taps), (1, 256));
+    assert_eq!((config.gains.transmit_db, delays_ms), (-3.0, (8, 20)));
+    let set_up = "span: 1, set_up: { dynamic: { driver: loc, address: \"1:0\" } }";
+    let (config, _) = dahdi(set_up, ", variant: ins_1500, side: network");
+    let set_up = config.set_up.expect("a set-up");
+    assert_eq!((set_up.line.framing, set_up.line.coding), (Framing::Esf, Coding::B8zs));
+    assert_eq!((set_up.line.sync, config.d_channel), (0, Some(24)));
+    assert_eq!(set_up.dynamic.expect("a dynamic span").address, "1:0");
 }
 
 #[test]

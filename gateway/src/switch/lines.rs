@@ -14,11 +14,12 @@ use trunkline_isdn::{
     PrimaryRate, Request, Screening, Setup, TransferCapability, Variant,
 };
 use trunkline_tdm::{
-    AlarmState, Clock, DahdiConfig, DahdiLine, Line, Span, SpanConfig, SpanEvent, TdmError,
-    TdmoeConfig, TdmoeLine,
+    AlarmState, Clock, DahdiLine, Line, Span, SpanConfig, SpanEvent, TdmError, TdmoeConfig,
+    TdmoeLine,
 };
 
 use crate::configuration::{self, LineEntry, SpanEntry};
+use crate::status::LineStatus;
 
 /// A span with its interface.
 #[derive(Debug)]
@@ -33,6 +34,8 @@ pub struct LineSpan {
     pub variant: Variant,
     /// A number that comes digit by digit is whole with so many; none: numbers come whole.
     pub overlap_receiving_digits: Option<u8>,
+    /// What carries it.
+    pub line: LineStatus,
     /// Alarms; a span starts in RED.
     pub alarms: AlarmState,
 }
@@ -105,8 +108,8 @@ pub struct Lines {
 
 /// Opens what carries a span.
 fn open(entry: &SpanEntry, d_channel: u8) -> Result<Box<dyn Line>, TdmError> {
-    Ok(match entry.line {
-        LineEntry::Tdmoe { local, remote, clock } => {
+    Ok(match &entry.line {
+        &LineEntry::Tdmoe { local, remote, clock } => {
             let clock = match clock {
                 configuration::Clock::Line => Clock::Line,
                 configuration::Clock::Internal => Clock::Internal,
@@ -117,13 +120,28 @@ fn open(entry: &SpanEntry, d_channel: u8) -> Result<Box<dyn Line>, TdmError> {
             }
             Box::new(TdmoeLine::open(config)?)
         }
-        LineEntry::Dahdi { span, block_ms } => Box::new(DahdiLine::open(DahdiConfig {
-            span: span.into(),
-            d_channel: Some(d_channel),
-            block_samples: usize::from(block_ms) * 8,
-            idle: entry.law().idle(),
-        })?),
+        LineEntry::Dahdi(dahdi) => Box::new(DahdiLine::open(dahdi.config(entry, d_channel))?),
     })
+}
+
+fn line_status(line: &LineEntry) -> LineStatus {
+    match line {
+        LineEntry::Tdmoe { .. } => LineStatus {
+            kind: "tdmoe",
+            block_ms: 1,
+            delay_from_line_ms_max: None,
+            delay_to_line_ms: None,
+        },
+        LineEntry::Dahdi(dahdi) => {
+            let (from_line_ms, to_line_ms) = dahdi.delays_ms();
+            LineStatus {
+                kind: "dahdi",
+                block_ms: dahdi.block_ms.into(),
+                delay_from_line_ms_max: Some(from_line_ms),
+                delay_to_line_ms: Some(to_line_ms),
+            }
+        }
+    }
 }
 
 /// A span that cannot be started.
@@ -166,6 +184,7 @@ impl Lines {
                 interface,
                 variant,
                 overlap_receiving_digits: entry.overlap_receiving_digits,
+                line: line_status(&entry.line),
                 alarms: AlarmState { red: true, ..AlarmState::default() },
             });
         }
@@ -362,7 +381,24 @@ pub fn counters(span: &LineSpan) -> BTreeMap<&'static str, u64> {
         ("wrong_address", line.wrong_address),
         ("d_channel_frames_received", line.d_channel_frames_received),
         ("d_channel_frames_sent", line.d_channel_frames_sent),
+        ("blocks_not_sent", line.blocks_not_sent),
         ("hdlc_bad_fcs", line.hdlc_bad_fcs),
+        ("hdlc_aborts", line.hdlc_aborts),
+        ("hdlc_overruns", line.hdlc_overruns),
+        ("alarm_changes", line.alarm_changes),
+        ("driver_events", line.events),
+        ("read_overruns", line.read_overruns),
+        ("write_underruns", line.write_underruns),
+        ("answer_tones", line.answer_tones),
+        ("echo_cancellers_on", line.echo_cancellers_on),
+        ("echo_cancellers_off_by_tone", line.echo_cancellers_off_by_tone),
+        ("echo_cancellers_refused", line.echo_cancellers_refused),
+        ("bipolar_violations", line.bipolar_violations),
+        ("crc4_errors", line.crc4_errors),
+        ("e_bits", line.e_bits),
+        ("frame_alignment_errors", line.frame_alignment_errors),
+        ("errored_seconds", line.errored_s),
+        ("interrupts_missed", line.interrupts_missed),
         ("q921_frames_refused", interface.link.frames_refused),
         ("q921_frames_repeated", interface.link.frames_repeated),
         ("q921_recoveries", interface.link.recoveries),

@@ -53,6 +53,7 @@ fn spans(switch: &Switch) -> Vec<SpanStatus> {
     spans
         .map(|(index, span)| SpanStatus {
             name: span.name.clone(),
+            line: span.line,
             alarm: if span.alarms.red {
                 "red"
             } else if span.alarms.yellow {

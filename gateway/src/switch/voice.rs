@@ -20,7 +20,7 @@ use trunkline_rtp::sdp::{
     Audio, Crypto, Direction, LocalMedia, Negotiated, Sdp, accept_answer, answer, make_offer,
 };
 use trunkline_rtp::srtp::Suite;
-use trunkline_tdm::Bearer;
+use trunkline_tdm::{Bearer, Load};
 
 use super::congestion::of_media;
 use crate::configuration::{SrtpPolicy, Terms};
@@ -67,6 +67,8 @@ pub struct OnTimeslot {
     end: End,
     /// Law of the line, where that of the end is another one.
     line_law: Option<Law>,
+    /// It carries data, in which no octet may change.
+    is_data: bool,
 }
 
 /// A span's blocks have so many samples at most.
@@ -115,6 +117,10 @@ impl Bearer for OnTimeslot {
             self.end.exchange(octets, to_line);
             law.convert_block(to_line, line_law);
         }
+    }
+
+    fn load(&self) -> Load {
+        if self.is_data { Load::Data } else { Load::Speech }
     }
 }
 
@@ -428,7 +434,7 @@ impl Voice {
     fn on(&self, channel: BChannel, leg: LegId, end: End, is_data: bool) -> OnTimeslot {
         let line_law = self.settings.law_of(channel);
         let is_other = !is_data && line_law != end.law();
-        OnTimeslot { leg, end, line_law: is_other.then_some(line_law) }
+        OnTimeslot { leg, end, line_law: is_other.then_some(line_law), is_data }
     }
 
     /// What we say of a new leg, at a port that is still to be found.

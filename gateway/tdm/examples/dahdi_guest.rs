@@ -4,11 +4,19 @@
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use trunkline_tdm::dahdi::device::{Control, Signalling};
+use trunkline_dsp::g711::Law;
+use trunkline_tdm::dahdi::SetUp;
+use trunkline_tdm::dahdi::device::{Coding, Control, DynamicSpan, Framing, LineSettings};
 use trunkline_tdm::{Bearer, DahdiConfig, DahdiLine, Span, SpanConfig, SpanEvent, SpanEvents};
 
 const PATIENCE: Duration = Duration::from_secs(60);
 const D_CHANNEL: u8 = 16;
+const BLOCK_SAMPLES: usize = 160;
+
+/// Two of them are back to back.
+fn dynamic(span: i32) -> DynamicSpan {
+    DynamicSpan { driver: "loc".to_owned(), address: format!("1:{}", span - 1), timing: 0 }
+}
 
 struct Tape {
     plays: Vec<u8>,
@@ -39,11 +47,19 @@ struct End {
 
 impl End {
     fn new(name: &str, span: i32) -> Self {
+        let set_up = SetUp {
+            dynamic: Some(dynamic(span)),
+            line: LineSettings {
+                framing: Framing::Ccs { crc4: true },
+                coding: Coding::Hdb3,
+                build_out: 0,
+                sync: 0,
+            },
+        };
         let config = DahdiConfig {
-            span,
-            d_channel: Some(D_CHANNEL),
-            block_samples: 160,
-            idle: trunkline_tdm::IDLE_A_LAW,
+            block_samples: BLOCK_SAMPLES,
+            set_up: Some(set_up),
+            ..DahdiConfig::new(span, D_CHANNEL, Law::A)
         };
         let line = DahdiLine::open(config).expect("the line opens");
         let (span, events) =
@@ -80,25 +96,57 @@ fn contains(heard: &[u8], played: &[u8]) -> bool {
     heard.windows(played.len()).any(|window| window == played)
 }
 
+/// Says a mark when it is told to, and once stops the thread that it is on.
+struct Stalling {
+    mark: Arc<Mutex<Vec<u8>>>,
+    stall: Arc<Mutex<Duration>>,
+}
+
+impl Bearer for Stalling {
+    fn exchange(&mut self, _from_line: &[u8], to_line: &mut [u8]) {
+        let stall = std::mem::take(&mut *self.stall.lock().unwrap());
+        std::thread::sleep(stall);
+        to_line.fill(trunkline_tdm::IDLE_A_LAW);
+        let mut mark = self.mark.lock().unwrap();
+        let said = to_line.len().min(mark.len());
+        to_line[..said].copy_from_slice(&mark.drain(..said).collect::<Vec<_>>());
+    }
+}
+
+/// A thread that was away for long leaves no more under way than before.
+fn stall(a: &mut End, b: &mut End) {
+    const TIMESLOT: u8 = 9;
+    let (mark, stall): (Arc<Mutex<Vec<u8>>>, Arc<Mutex<Duration>>) = Default::default();
+    let bearer = Stalling { mark: Arc::clone(&mark), stall: Arc::clone(&stall) };
+    a.span.attach(TIMESLOT, Box::new(bearer)).unwrap();
+    b.play(TIMESLOT, 7);
+    let heard = Arc::clone(&b.heard.last().expect("it plays").1);
+    let mut delays = [false, true].map(|stalls| {
+        if stalls {
+            *stall.lock().unwrap() = Duration::from_millis(600);
+            std::thread::sleep(Duration::from_millis(1_500));
+        }
+        // The quickest of several: the guest itself is held up now and then.
+        let delays = (0..8).map(|seed| {
+            let said: Vec<u8> = speech(200 + seed + 100 * u32::from(stalls))[..320].to_vec();
+            let begun = Instant::now();
+            mark.lock().unwrap().clone_from(&said);
+            until("a mark", || contains(&heard.lock().unwrap(), &said[80..240]));
+            begun.elapsed().as_millis()
+        });
+        delays.min().expect("some")
+    });
+    println!("delay before and after a stall: {delays:?} ms");
+    let block_ms = (BLOCK_SAMPLES / 8) as u128;
+    delays[1] = delays[1].saturating_sub(2 * block_ms);
+    assert!(delays[1] <= delays[0], "more is under way than before");
+    let counters = a.span.counters();
+    assert!(counters.write_underruns > 0 && counters.slips > 0, "{counters:?}");
+}
+
 fn main() {
     let control = Control::open().expect("/dev/dahdi/ctl");
-    let spans = ["1:0", "1:1"].map(|address| {
-        let span = control.create_dynamic_span("loc", address, 31).expect("a span is made");
-        control.configure_e1(span, 0, true).expect("the span is configured");
-        let channels = control.channels(span);
-        assert_eq!(
-            channels.iter().map(|place| place.timeslot).collect::<Vec<_>>(),
-            (1..=31).collect::<Vec<u8>>()
-        );
-        for place in channels {
-            let d_channel = place.timeslot == D_CHANNEL;
-            let signalling = if d_channel { Signalling::HdlcFcs } else { Signalling::Clear };
-            control.configure_channel(place.channel, signalling).expect("a channel is configured");
-        }
-        control.start_span(span).expect("the span starts");
-        span
-    });
-    let [mut a, mut b] = [End::new("a", spans[0]), End::new("b", spans[1])];
+    let [mut a, mut b] = [End::new("a", 1), End::new("b", 2)];
     until("no alarm at either end", || a.span.alarms().is_clear() && b.span.alarms().is_clear());
 
     let frames: Vec<Vec<u8>> = (2..102).map(|size| vec![size as u8; size]).collect();
@@ -126,12 +174,14 @@ fn main() {
         whole(&a, 100) && whole(&b, 0)
     });
 
+    stall(&mut a, &mut b);
+
     // The far span goes: RED at this one. It needs its channels closed first.
     let (a, b) = (a, b);
     drop(b);
-    control.destroy_dynamic_span("loc", "1:1").expect("the span is taken away");
+    control.destroy_dynamic_span(&dynamic(2)).expect("the span is taken away");
     until("RED when the far span is taken away", || a.span.alarms().red);
-    control.create_dynamic_span("loc", "1:1", 31).expect("it comes back");
+    control.create_dynamic_span(&dynamic(2), 31).expect("it comes back");
     until("no alarm when it is back", || a.span.alarms().is_clear());
     println!("{:?}", a.span.counters());
 }

@@ -26,6 +26,16 @@ pub enum TdmError {
     /// DAHDI has no such span with its B channels and D channel.
     #[error("DAHDI has no span {0} of 1 to 31 channels with the D channel asked for")]
     NoDahdiSpan(i32),
+    /// A dynamic span got another number than the one it is to have.
+    #[error(
+        "DAHDI numbers the dynamic span {made}, not {span}: spans are numbered in the order in which they are made"
+    )]
+    DahdiSpanNumber {
+        /// The number asked for.
+        span: i32,
+        /// The number that it got.
+        made: i32,
+    },
     /// A block of this size is not possible.
     #[error("a block of a DAHDI line has 16 to 160 samples, not {samples}")]
     BlockSize {

@@ -20,9 +20,9 @@ pub mod span;
 pub mod tdmoe;
 
 pub use alarm::{AlarmMonitor, AlarmState, AlarmTimes};
-pub use dahdi::{DahdiConfig, DahdiLine};
+pub use dahdi::{DahdiBuffers, DahdiConfig, DahdiLine, EchoCanceller, Gains};
 pub use error::TdmError;
-pub use line::{Block, DChannel, Line, LineCounters, Shape, Tick};
+pub use line::{Block, DChannel, Line, LineCounters, Load, Shape, Tick};
 pub use memory::MemoryLine;
 pub use span::{Bearer, Span, SpanConfig, SpanCounters, SpanEvent, SpanEvents};
 pub use tdmoe::{Clock, MacAddress, TdmoeConfig, TdmoeLine};

@@ -37,8 +37,23 @@ pub trait Line: Send {
         Ok(false)
     }
 
+    /// A call begins on this timeslot and carries that, or is over: a line may have an echo canceller
+    /// for it.
+    fn carries(&mut self, timeslot: u8, load: Option<Load>) {
+        let _ = (timeslot, load);
+    }
+
     /// What the line has met so far.
     fn counters(&self) -> LineCounters;
+}
+
+/// What a call carries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Load {
+    /// Speech, or tones of machines.
+    Speech,
+    /// 64 kbit/s in which no bit may be changed.
+    Data,
 }
 
 /// What a line looks like.
@@ -159,4 +174,36 @@ pub struct LineCounters {
     pub wrong_address: u64,
     /// Blocks that the system refused to send.
     pub not_sent: u64,
+    /// Frames of the line's own HDLC with a bad FCS.
+    pub hdlc_bad_fcs: u64,
+    /// Frames that it saw aborted.
+    pub hdlc_aborts: u64,
+    /// Frames that it had no room for.
+    pub hdlc_overruns: u64,
+    /// Events of the driver that were taken out of its queues.
+    pub events: u64,
+    /// Times that the driver had no room for what came: the span's thread was late.
+    pub read_overruns: u64,
+    /// Times that the driver had nothing to play: the span's thread was late.
+    pub write_underruns: u64,
+    /// Answer tones that the driver's echo canceller heard.
+    pub answer_tones: u64,
+    /// Echo cancellers switched on, call by call.
+    pub echo_cancellers_on: u64,
+    /// Echo cancellers switched off, or to what suits a fax, for tones of machines.
+    pub echo_cancellers_off_by_tone: u64,
+    /// Times that the driver did not switch an echo canceller as it was told.
+    pub echo_cancellers_refused: u64,
+    /// Bipolar violations, as counted by a card.
+    pub bipolar_violations: u64,
+    /// CRC-4 errors, as counted by a card.
+    pub crc4_errors: u64,
+    /// CRC-4 errors that the far end reports by E bits.
+    pub e_bits: u64,
+    /// Frame alignment errors, as counted by a card.
+    pub frame_alignment_errors: u64,
+    /// Errored seconds, as counted by a card.
+    pub errored_s: u64,
+    /// Interrupts that a card missed.
+    pub interrupts_missed: u64,
 }

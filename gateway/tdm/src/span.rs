@@ -19,7 +19,7 @@ use crossbeam::queue::ArrayQueue;
 use crate::alarm::{AlarmState, AlarmTimes};
 use crate::error::TdmError;
 use crate::hdlc;
-use crate::line::{Line, Shape};
+use crate::line::{Line, Load, Shape};
 use counters::SharedCounters;
 pub use counters::SpanCounters;
 use events::EventQueue;
@@ -39,6 +39,11 @@ pub trait Bearer: Any + Send {
     /// Takes the octets from the line and gives as many for the line. `from_line` and `to_line`
     /// have the same length, 1..=160; `to_line` holds nothing of use before.
     fn exchange(&mut self, from_line: &[u8], to_line: &mut [u8]);
+
+    /// What it carries: echo is taken out of speech only.
+    fn load(&self) -> Load {
+        Load::Speech
+    }
 }
 
 /// How a span is run.

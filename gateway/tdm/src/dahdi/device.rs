@@ -1,31 +1,40 @@
 //! DAHDI's device files: what is asked of the driver, with the structures of its `dahdi/user.h`.
 //!
-//! Channels are opened by `/dev/dahdi/channel` and their number, so no udev rule is needed.
+//! Channels are opened by `/dev/dahdi/channel` and their number, and spans that nobody has numbered
+//! yet are numbered through sysfs, so no udev rule is needed.
+
+mod channel;
 
 use std::fs::{File, OpenOptions};
-use std::io::{self, Read, Write};
+use std::io;
 use std::os::fd::{AsRawFd, RawFd};
-use std::os::unix::fs::OpenOptionsExt;
+
+pub use channel::{Buffers, Channel, Policy};
 
 /// What read and write fail with while an event waits (`ELAST` of the driver; libc has no name for it).
 pub(super) const EVENT_WAITS: i32 = 500;
 
-const SPECIFY: libc::c_ulong = 0x4004_da26;
-const SET_BUFINFO: libc::c_ulong = 0x4018_da1b;
-const FLUSH: libc::c_ulong = 0x4004_da03;
 const GET_PARAMS: libc::c_ulong = 0xc088_da05;
-const GETEVENT: libc::c_ulong = 0x8004_da08;
 const SPANSTAT: libc::c_ulong = 0xc13a_da0a;
 const SPANCONFIG: libc::c_ulong = 0x4024_da12;
 const CHANCONFIG: libc::c_ulong = 0x404c_da13;
-const STARTUP: libc::c_ulong = 0x4004_da63;
-const AUDIOMODE: libc::c_ulong = 0x4004_da20;
+const GETVERSION: libc::c_ulong = 0x80a0_da39;
+const ATTACH_ECHOCAN: libc::c_ulong = 0x4014_da3b;
 const DYNAMIC_CREATE: libc::c_ulong = 0xc048_da50;
 const DYNAMIC_DESTROY: libc::c_ulong = 0x4048_da51;
+const STARTUP: libc::c_ulong = 0x4004_da63;
+const SHUTDOWN: libc::c_ulong = 0x4004_da64;
 
 const SPAN_STATUS_SIZE_OCTETS: usize = 314;
 const CHANNEL_SIZE_OCTETS: usize = 136;
 const DYNAMIC_SIZE_OCTETS: usize = 72;
+const LINE_SIZE_OCTETS: usize = 36;
+const CHANNEL_SETTINGS_SIZE_OCTETS: usize = 76;
+const VERSION_SIZE_OCTETS: usize = 160;
+const ECHO_CANCELLER_SIZE_OCTETS: usize = 20;
+
+/// Devices of the driver, each with the file that gives its spans their numbers.
+const DEVICES: &str = "/sys/bus/dahdi_devices/devices";
 
 /// An `ioctl` whose argument is a structure held in `argument`, as many octets as its number says.
 fn ask(fd: RawFd, request: libc::c_ulong, argument: &mut [u8]) -> io::Result<()> {
@@ -47,6 +56,20 @@ fn set_number(octets: &mut [u8], at: usize, value: i32) {
     octets[at..at + 4].copy_from_slice(&value.to_ne_bytes());
 }
 
+/// A string that ends with a zero.
+fn text(octets: &[u8]) -> String {
+    let end = octets.iter().position(|octet| *octet == 0).unwrap_or(octets.len());
+    String::from_utf8_lossy(&octets[..end]).into_owned()
+}
+
+fn set_text(octets: &mut [u8], text: &str) -> io::Result<()> {
+    if text.len() >= octets.len() || text.contains('\0') {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, format!("{text:?} is too long")));
+    }
+    octets[..text.len()].copy_from_slice(text.as_bytes());
+    Ok(())
+}
+
 /// What a channel is configured for (`DAHDI_SIG_…`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(i32)]
@@ -57,11 +80,76 @@ pub enum Signalling {
     HdlcFcs = 0x380,
 }
 
+/// How the bits stand on the line (`DAHDI_CONFIG_…`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(i32)]
+pub enum Coding {
+    /// Alternate mark inversion.
+    Ami = 1 << 6,
+    /// B8ZS, of a T1.
+    B8zs = 1 << 7,
+    /// HDB3, of an E1.
+    Hdb3 = 1 << 9,
+}
+
+/// Frame format (`DAHDI_CONFIG_…`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Framing {
+    /// Superframe of 12 frames, of a T1.
+    D4,
+    /// Extended superframe, of a T1.
+    Esf,
+    /// E1 with common channel signalling, with CRC-4 (G.704 §2.3.3) or without.
+    Ccs {
+        /// Multiframes with CRC-4.
+        crc4: bool,
+    },
+}
+
+/// Settings of a span's line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LineSettings {
+    /// Frame format.
+    pub framing: Framing,
+    /// Line code.
+    pub coding: Coding,
+    /// Line build-out (`lbo` of `dahdi_cfg`): 0 to 7; 0 is right on an E1.
+    pub build_out: i32,
+    /// Priority of the span as a source of the card's clock, 1 the first; 0: it is none, the card
+    /// gives the clock.
+    pub sync: i32,
+}
+
+/// Law of the speech on a channel (`DAHDI_LAW_…`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(i32)]
+pub enum ChannelLaw {
+    /// µ-law.
+    Mu = 1,
+    /// A-law.
+    A = 2,
+}
+
 /// What the driver says of a span.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SpanStatus {
     /// Alarm bits: 4 yellow, 8 red, 0x10 blue, 0x100 loss of signal, 0x200 of frame, 0x400 of multiframe.
     pub alarms: i32,
+    /// Errors since the driver began to count.
+    pub errors: SpanErrors,
+    /// Span that the card takes its clock from; 0: it gives the clock.
+    pub sync_source: i32,
+    /// Channels of the span that are configured.
+    pub configured_channels: i32,
+    /// Channels of the span.
+    pub channels: i32,
+    /// Bits of [`Framing`] and [`Coding`] as they were set; a dynamic span has none.
+    pub line: i32,
+}
+
+/// What cards count.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SpanErrors {
     /// Bipolar violations.
     pub bpv: i32,
     /// CRC-4 errors.
@@ -74,8 +162,6 @@ pub struct SpanStatus {
     pub errored_s: i32,
     /// Interrupts that were missed.
     pub irq_misses: i32,
-    /// Channels of the span.
-    pub channels: i32,
 }
 
 /// A channel of a span, as enumerated.
@@ -85,6 +171,29 @@ pub struct ChannelPlace {
     pub channel: i32,
     /// Place in its span, from 1: the timeslot.
     pub timeslot: u8,
+    /// What it is configured for (`DAHDI_SIG_…`); 0: nothing.
+    pub signalling: i32,
+}
+
+/// A span of `dahdi_dynamic`, which no card has.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DynamicSpan {
+    /// `loc` for another such span in this host, `eth` for TDM over Ethernet.
+    pub driver: String,
+    /// Where the other end is, as the driver writes it: `1:0` is back to back with `1:1`,
+    /// `eth0/02:00:00:00:00:01/0` is device, Ethernet address and subaddress.
+    pub address: String,
+    /// Priority as a source of the clock, 1 the first; 0: none.
+    pub timing: i32,
+}
+
+/// What the driver says of itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Version {
+    /// Its version.
+    pub version: String,
+    /// Echo cancellers that are loaded, by name.
+    pub echo_cancellers: Vec<String>,
 }
 
 /// `/dev/dahdi/ctl`.
@@ -97,20 +206,48 @@ impl Control {
         Ok(Self(OpenOptions::new().read(true).write(true).open("/dev/dahdi/ctl")?))
     }
 
-    /// The state and error counters of a span.
-    pub fn span_status(&self, span: i32) -> io::Result<SpanStatus> {
+    /// The driver's version, and the echo cancellers that are loaded.
+    pub fn version(&self) -> io::Result<Version> {
+        let mut octets = [0; VERSION_SIZE_OCTETS];
+        ask(self.0.as_raw_fd(), GETVERSION, &mut octets)?;
+        let names = text(&octets[80..]);
+        let echo_cancellers = names.split(", ").filter(|name| !name.is_empty());
+        Ok(Version {
+            version: text(&octets[..80]),
+            echo_cancellers: echo_cancellers.map(str::to_owned).collect(),
+        })
+    }
+
+    fn ask_status(&self, span: i32) -> io::Result<[u8; SPAN_STATUS_SIZE_OCTETS]> {
         let mut octets = [0; SPAN_STATUS_SIZE_OCTETS];
         set_number(&mut octets, 0, span);
         ask(self.0.as_raw_fd(), SPANSTAT, &mut octets)?;
+        Ok(octets)
+    }
+
+    /// The name of a span and what it is, in the driver's words.
+    pub fn span_names(&self, span: i32) -> io::Result<[String; 2]> {
+        let octets = self.ask_status(span)?;
+        Ok([text(&octets[4..24]), text(&octets[24..64])])
+    }
+
+    /// The state and error counters of a span.
+    pub fn span_status(&self, span: i32) -> io::Result<SpanStatus> {
+        let octets = self.ask_status(span)?;
         Ok(SpanStatus {
             alarms: number(&octets, 64),
-            bpv: number(&octets, 76),
-            crc4: number(&octets, 80),
-            e_bit: number(&octets, 84),
-            fas: number(&octets, 88),
-            errored_s: number(&octets, 108),
-            irq_misses: number(&octets, 112),
+            errors: SpanErrors {
+                bpv: number(&octets, 76),
+                crc4: number(&octets, 80),
+                e_bit: number(&octets, 84),
+                fas: number(&octets, 88),
+                errored_s: number(&octets, 108),
+                irq_misses: number(&octets, 112),
+            },
+            sync_source: number(&octets, 116),
+            configured_channels: number(&octets, 120),
             channels: number(&octets, 124),
+            line: number(&octets, 136),
         })
     }
 
@@ -121,33 +258,69 @@ impl Control {
             set_number(&mut octets, 0, channel);
             ask(self.0.as_raw_fd(), GET_PARAMS, &mut octets).ok()?;
             let timeslot = u8::try_from(number(&octets, 8)).ok()?;
-            (number(&octets, 4) == span).then_some(ChannelPlace { channel, timeslot })
+            let signalling = number(&octets, 12);
+            (number(&octets, 4) == span).then_some(ChannelPlace { channel, timeslot, signalling })
         };
         (1..1024).filter_map(place).collect()
     }
 
-    /// Configures a span for E1 with common channel signalling, HDB3 and, if wanted, CRC-4. `sync` is
-    /// its priority as a source of the clock; 0: none.
-    pub fn configure_e1(&self, span: i32, sync: i32, crc4: bool) -> io::Result<()> {
+    /// Gives the spans of all devices their numbers, where nobody has yet: the driver leaves that to
+    /// udev unless it was loaded with `auto_assign_spans=1`.
+    pub fn assign_spans(&self) -> io::Result<()> {
+        for device in std::fs::read_dir(DEVICES)? {
+            let file = device?.path().join("auto_assign");
+            match OpenOptions::new().write(true).open(&file) {
+                // What is assigned already stays so.
+                Ok(mut file) => _ = io::Write::write_all(&mut file, b"1"),
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
+    /// Configures the line of a span.
+    pub fn configure_span(&self, span: i32, settings: &LineSettings) -> io::Result<()> {
+        const D4: i32 = 1 << 4;
+        const ESF: i32 = 1 << 5;
         const CCS: i32 = 1 << 8;
-        const HDB3: i32 = 1 << 9;
         const CRC4: i32 = 1 << 10;
-        let mut octets = [0; 36];
+        let framing = match settings.framing {
+            Framing::D4 => D4,
+            Framing::Esf => ESF,
+            Framing::Ccs { crc4: false } => CCS,
+            Framing::Ccs { crc4: true } => CCS | CRC4,
+        };
+        let mut octets = [0; LINE_SIZE_OCTETS];
         set_number(&mut octets, 0, span);
-        set_number(&mut octets, 28, CCS | HDB3 | if crc4 { CRC4 } else { 0 });
-        set_number(&mut octets, 32, sync);
+        set_number(&mut octets, 24, settings.build_out);
+        set_number(&mut octets, 28, framing | settings.coding as i32);
+        set_number(&mut octets, 32, settings.sync);
         ask(self.0.as_raw_fd(), SPANCONFIG, &mut octets)
     }
 
-    /// Configures a channel, with A-law.
-    pub fn configure_channel(&self, channel: i32, signalling: Signalling) -> io::Result<()> {
-        const A_LAW: i32 = 2;
-        let mut octets = [0; 76];
+    /// Configures a channel.
+    pub fn configure_channel(
+        &self,
+        channel: i32,
+        signalling: Signalling,
+        law: ChannelLaw,
+    ) -> io::Result<()> {
+        let mut octets = [0; CHANNEL_SETTINGS_SIZE_OCTETS];
         set_number(&mut octets, 0, channel);
         set_number(&mut octets, 44, signalling as i32);
-        set_number(&mut octets, 48, A_LAW);
+        set_number(&mut octets, 48, law as i32);
         set_number(&mut octets, 52, channel);
         ask(self.0.as_raw_fd(), CHANCONFIG, &mut octets)
+    }
+
+    /// Says which echo canceller a channel gets when it asks for one; it must be loaded. `None`:
+    /// none.
+    pub fn attach_echo_canceller(&self, channel: i32, name: Option<&str>) -> io::Result<()> {
+        let mut octets = [0; ECHO_CANCELLER_SIZE_OCTETS];
+        set_number(&mut octets, 0, channel);
+        set_text(&mut octets[4..], name.unwrap_or_default())?;
+        ask(self.0.as_raw_fd(), ATTACH_ECHOCAN, &mut octets)
     }
 
     /// Starts a configured span.
@@ -155,92 +328,30 @@ impl Control {
         ask(self.0.as_raw_fd(), STARTUP, &mut span.to_ne_bytes())
     }
 
-    /// Makes a span of the module `dahdi_dynamic_DRIVER` and says its number.
-    pub fn create_dynamic_span(
-        &self,
-        driver: &str,
-        address: &str,
-        channels: i32,
-    ) -> io::Result<i32> {
-        let mut octets = dynamic_span(driver, address, channels)?;
+    /// Stops a span.
+    pub fn stop_span(&self, span: i32) -> io::Result<()> {
+        ask(self.0.as_raw_fd(), SHUTDOWN, &mut span.to_ne_bytes())
+    }
+
+    /// Makes a dynamic span and says its number; 0 if it got none yet
+    /// ([`assign_spans`](Self::assign_spans)).
+    pub fn create_dynamic_span(&self, span: &DynamicSpan, channels: i32) -> io::Result<i32> {
+        let mut octets = dynamic_span(span, channels)?;
         ask(self.0.as_raw_fd(), DYNAMIC_CREATE, &mut octets)?;
         Ok(number(&octets, 68))
     }
 
     /// Takes a dynamic span away; none of its channels may be open.
-    pub fn destroy_dynamic_span(&self, driver: &str, address: &str) -> io::Result<()> {
-        ask(self.0.as_raw_fd(), DYNAMIC_DESTROY, &mut dynamic_span(driver, address, 0)?)
+    pub fn destroy_dynamic_span(&self, span: &DynamicSpan) -> io::Result<()> {
+        ask(self.0.as_raw_fd(), DYNAMIC_DESTROY, &mut dynamic_span(span, 0)?)
     }
 }
 
-fn dynamic_span(
-    driver: &str,
-    address: &str,
-    channels: i32,
-) -> io::Result<[u8; DYNAMIC_SIZE_OCTETS]> {
-    // Each string ends with a zero.
-    if driver.len() > 19 || address.len() > 39 {
-        return Err(io::Error::new(io::ErrorKind::InvalidInput, "name or address too long"));
-    }
+fn dynamic_span(span: &DynamicSpan, channels: i32) -> io::Result<[u8; DYNAMIC_SIZE_OCTETS]> {
     let mut octets = [0; DYNAMIC_SIZE_OCTETS];
-    octets[..driver.len()].copy_from_slice(driver.as_bytes());
-    octets[20..20 + address.len()].copy_from_slice(address.as_bytes());
+    set_text(&mut octets[..20], &span.driver)?;
+    set_text(&mut octets[20..60], &span.address)?;
     set_number(&mut octets, 60, channels);
+    set_number(&mut octets, 64, span.timing);
     Ok(octets)
-}
-
-/// An open channel, never waited for.
-#[derive(Debug)]
-pub struct Channel(File);
-
-impl Channel {
-    /// Opens a channel by its number; fails if somebody else has it open.
-    pub fn open(channel: i32) -> io::Result<Self> {
-        let mut options = OpenOptions::new();
-        options.read(true).write(true).custom_flags(libc::O_NONBLOCK);
-        let file = options.open("/dev/dahdi/channel")?;
-        ask(file.as_raw_fd(), SPECIFY, &mut channel.to_ne_bytes())?;
-        Ok(Self(file))
-    }
-
-    /// Makes a clear channel one of speech: law, gains and echo canceller apply.
-    pub fn set_audio_mode(&self, on: bool) -> io::Result<()> {
-        ask(self.0.as_raw_fd(), AUDIOMODE, &mut i32::from(on).to_ne_bytes())
-    }
-
-    /// Sets how many buffers of which size the driver keeps each way. Each is played as soon as it
-    /// is written, and handed on when it is full.
-    pub fn set_buffers(&self, count: i32, size_octets: i32) -> io::Result<()> {
-        let mut octets = [0; 24];
-        set_number(&mut octets, 8, count);
-        set_number(&mut octets, 12, size_octets);
-        ask(self.0.as_raw_fd(), SET_BUFINFO, &mut octets)
-    }
-
-    /// Forgets all that waits, each way, and all events.
-    pub fn flush(&self) -> io::Result<()> {
-        ask(self.0.as_raw_fd(), FLUSH, &mut 7_i32.to_ne_bytes())
-    }
-
-    /// The next event, if one waits. As long as one does, [`read`](Self::read) and
-    /// [`write`](Self::write) fail with error 500.
-    pub fn event(&self) -> io::Result<Option<i32>> {
-        let mut octets = [0; 4];
-        ask(self.0.as_raw_fd(), GETEVENT, &mut octets)?;
-        Ok(Some(i32::from_ne_bytes(octets)).filter(|event| *event != 0))
-    }
-
-    /// Reads a whole block or frame.
-    pub fn read(&self, octets: &mut [u8]) -> io::Result<usize> {
-        (&self.0).read(octets)
-    }
-
-    /// Writes a block or frame; the driver takes no more than its buffer holds.
-    pub fn write(&self, octets: &[u8]) -> io::Result<usize> {
-        (&self.0).write(octets)
-    }
-
-    pub(super) fn fd(&self) -> RawFd {
-        self.0.as_raw_fd()
-    }
 }

@@ -62,6 +62,34 @@ counters! {
     hdlc_aborts,
     /// D-channel frames that were too long, too short or no whole octets.
     hdlc_malformed,
+    /// D-channel frames that the line's own HDLC had no room for.
+    hdlc_overruns,
+    /// Events of the driver that were taken out of its queues.
+    events,
+    /// Times that the driver had no room for what came.
+    read_overruns,
+    /// Times that the driver had nothing to play.
+    write_underruns,
+    /// Answer tones that the driver's echo canceller heard.
+    answer_tones,
+    /// Echo cancellers switched on, call by call.
+    echo_cancellers_on,
+    /// Echo cancellers switched off, or to what suits a fax, for tones of machines.
+    echo_cancellers_off_by_tone,
+    /// Times that the driver did not switch an echo canceller as it was told.
+    echo_cancellers_refused,
+    /// Bipolar violations.
+    bipolar_violations,
+    /// CRC-4 errors.
+    crc4_errors,
+    /// CRC-4 errors that the far end reports.
+    e_bits,
+    /// Frame alignment errors.
+    frame_alignment_errors,
+    /// Errored seconds.
+    errored_s,
+    /// Interrupts that the card missed.
+    interrupts_missed,
     /// Events dropped because the owner did not take them.
     events_dropped,
     /// Bearers that panicked.

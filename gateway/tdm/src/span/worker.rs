@@ -198,6 +198,7 @@ impl<'a> Worker<'a> {
                 Command::Attach(timeslot, bearer) => (timeslot, Some(bearer)),
                 Command::Detach(timeslot) => (timeslot, None),
             };
+            self.line.carries(timeslot, bearer.as_ref().map(|bearer| bearer.load()));
             let before = std::mem::replace(&mut self.bearers[usize::from(timeslot)], bearer);
             if let Some(bearer) = before {
                 self.push_event(SpanEvent::Detached { timeslot, bearer, fault: false });
@@ -211,6 +212,7 @@ impl<'a> Worker<'a> {
         self.counters.bearer_faults += 1;
         self.sent.timeslot_mut(timeslot).fill(self.config.idle);
         if let Some(bearer) = self.bearers[usize::from(timeslot)].take() {
+            self.line.carries(timeslot, None);
             self.push_event(SpanEvent::Detached { timeslot, bearer, fault: true });
         }
         true
@@ -237,6 +239,20 @@ impl<'a> Worker<'a> {
         counters.slips = line.slips;
         counters.malformed = line.malformed;
         counters.wrong_address = line.wrong_address;
+        counters.events = line.events;
+        counters.read_overruns = line.read_overruns;
+        counters.write_underruns = line.write_underruns;
+        counters.answer_tones = line.answer_tones;
+        counters.echo_cancellers_on = line.echo_cancellers_on;
+        counters.echo_cancellers_off_by_tone = line.echo_cancellers_off_by_tone;
+        counters.echo_cancellers_refused = line.echo_cancellers_refused;
+        counters.bipolar_violations = line.bipolar_violations;
+        counters.crc4_errors = line.crc4_errors;
+        counters.e_bits = line.e_bits;
+        counters.frame_alignment_errors = line.frame_alignment_errors;
+        counters.errored_s = line.errored_s;
+        counters.interrupts_missed = line.interrupts_missed;
+        counters.hdlc_overruns = line.hdlc_overruns;
         if self.shape.d_channel == DChannel::Octets {
             let hdlc = self.decoder.counters();
             counters.d_channel_frames_received = hdlc.frames;
@@ -244,6 +260,9 @@ impl<'a> Worker<'a> {
             counters.hdlc_bad_fcs = hdlc.bad_fcs;
             counters.hdlc_aborts = hdlc.aborts;
             counters.hdlc_malformed = hdlc.too_long + hdlc.too_short + hdlc.not_aligned;
+        } else {
+            counters.hdlc_bad_fcs = line.hdlc_bad_fcs;
+            counters.hdlc_aborts = line.hdlc_aborts;
         }
         self.shared.counters.publish(counters);
     }
