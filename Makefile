@@ -50,14 +50,10 @@ test-loom:
 	RUSTFLAGS="--cfg loom" CARGO_TARGET_DIR=target/loom cargo test --release -p trunkline-rtp --test loom_jitter
 	RUSTFLAGS="--cfg loom" CARGO_TARGET_DIR=target/loom cargo test --release -p trunkline-xdp --lib
 
-# The real DAHDI driver, in Debian's kernel in QEMU: each program of ours below runs there, static so
-# that the guest needs nothing else. The status of each is that of its run.
-STATIC := target/static/x86_64-unknown-linux-gnu/debug/examples
+# The real DAHDI driver, in Debian's kernel in QEMU: every request that is made of it, the gateway on
+# it, and libpri on it as the gateway's far end.
 test-line:
-	@scripts/set-up line
-	RUSTFLAGS="-C target-feature=+crt-static" CARGO_TARGET_DIR=target/static \
-		cargo build -p trunkline-tdm --target x86_64-unknown-linux-gnu --example dahdi_guest
-	scripts/line-guest $(STATIC)/dahdi_guest
+	@scripts/test-line
 
 # Requests of both sides of an interface in any order over a line that loses frames, twenty thousand
 # sequences; `make test` tries 128.

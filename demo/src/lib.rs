@@ -6,6 +6,8 @@
 pub mod call;
 pub mod comparison;
 pub mod ladder;
+pub mod lone_gateway;
 pub mod network;
+pub mod party;
 pub mod program;
 pub mod speech;
