@@ -6,12 +6,13 @@
 # Both install the Debian packages they need (scripts/set-up says which) and explain themselves
 # if they cannot. A Rust toolchain is the one prerequisite.
 
-.PHONY: help run demo test test-programs test-line test-loom test-isdn-random lint fuzz bench-media bench-voice bench-instructions
+.PHONY: help run demo test test-programs test-line test-desktop test-loom test-isdn-random lint fuzz bench-media bench-voice bench-instructions
 
 help:
 	@sed -n '3,4p' Makefile | sed 's/^# *//'
 	@echo 'make demo   both embodiments of the patent and Fig. 9, exit status 0 if all speech arrived intact'
 	@echo 'make test-line   the line against the real DAHDI driver, in a guest of QEMU'
+	@echo 'make test-desktop   the telephone program in its window, with microphone and loudspeaker'
 	@echo 'make fuzz   every parser, coverage-guided, one minute each'
 	@echo 'make test-isdn-random   twenty thousand random sequences of calls on a primary rate interface'
 	@echo 'make bench-media   the media plane against rtpengine and a bare relay (root, quiet machine)'
@@ -54,6 +55,12 @@ test-loom:
 # it, and libpri on it as the gateway's far end.
 test-line:
 	@scripts/test-line
+
+# The telephone program on a desktop: its window on a screen without a graphics card, its sound on a
+# sound server whose devices other programs play into and record from.
+test-desktop:
+	@scripts/set-up desktop
+	cargo test -p trunkline-phone --test desktop -- --ignored --test-threads=1
 
 # Requests of both sides of an interface in any order over a line that loses frames, twenty thousand
 # sequences; `make test` tries 128.

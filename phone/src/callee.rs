@@ -19,8 +19,9 @@ pub struct Callee {
     pub number: E164,
     /// The gateway that the linked data names, if it may be believed.
     pub gateway: Option<String>,
-    /// Something the person should know before saying yes.
-    pub warning: Option<String>,
+    /// The gateway that the linked data names although nobody trusted vouches for it. The
+    /// directory is asked instead, and the person is told.
+    pub untrusted_gateway: Option<String>,
 }
 
 /// Why a number is not called.
@@ -103,10 +104,7 @@ fn linked(
             if listed(gateway) {
                 callee.gateway = Some(gateway.to_owned());
             } else {
-                callee.warning = Some(format!(
-                    "the page names gateway {gateway}, which is not trusted here; \
-                     the directory is asked instead"
-                ));
+                callee.untrusted_gateway = Some(gateway.to_owned());
             }
         }
         (Trust::Refused(why), _) => return Err(CalleeError::Distrusted(why)),
@@ -133,7 +131,8 @@ fn allowed(
     configuration.policy.check(&dialled)?;
     match dialled {
         Dialled::E164(number) => {
-            Ok(Callee { written: written.to_owned(), number, gateway: None, warning: None })
+            let written = written.to_owned();
+            Ok(Callee { written, number, gateway: None, untrusted_gateway: None })
         }
         Dialled::Short(code) => Err(CalleeError::ShortCode(code)),
     }
@@ -181,7 +180,7 @@ mod tests {
         let (_folder, path) = file(unsigned.as_bytes());
         let callee = clicked(&path, &trusting, 1_000).unwrap();
         assert_eq!(callee.gateway, None);
-        assert!(callee.warning.unwrap().contains("127.0.0.10"));
+        assert_eq!(callee.untrusted_gateway.as_deref(), Some("127.0.0.10"));
 
         let listing = Configuration {
             trusted_gateways: vec!["127.0.0.10".into()],

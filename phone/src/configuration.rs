@@ -6,6 +6,8 @@ use std::path::PathBuf;
 use serde::Deserialize;
 use trunkline_number::{CountryProfile, Policy};
 
+use crate::words::Language;
+
 /// What the phone is told.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -48,6 +50,12 @@ pub struct Configuration {
     /// Delete linked data after reading it: browsers pile it up in the downloads folder.
     #[serde(default = "yes")]
     pub delete_linked_data: bool,
+    /// Language of window and terminal, `en` or `ja`; that of the locale without it.
+    #[serde(default)]
+    pub language: Option<Language>,
+    /// Colours of the window.
+    #[serde(default)]
+    pub theme: Theme,
     /// Log file; a helper application has no terminal. Standard error without it.
     #[serde(default)]
     pub log: Option<PathBuf>,
@@ -70,6 +78,8 @@ impl Default for Configuration {
             codecs: default_codecs(),
             sound: Sound::default(),
             delete_linked_data: true,
+            language: None,
+            theme: Theme::default(),
             log: None,
         }
     }
@@ -99,12 +109,11 @@ pub enum CodecName {
 }
 
 /// Microphone and loudspeaker.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "snake_case", tag = "use")]
 pub enum Sound {
-    /// The system's default devices; nothing where there are none.
-    #[default]
-    Devices,
+    /// Devices of the system; nothing where there are none.
+    Devices(Devices),
     /// WAV files, 8 kHz, 16 bit, one channel.
     Files {
         /// What is said; silence without it, and after its end.
@@ -116,6 +125,46 @@ pub enum Sound {
     },
     /// Silence.
     Nothing,
+}
+
+impl Default for Sound {
+    fn default() -> Self {
+        Self::Devices(Devices::default())
+    }
+}
+
+/// Devices by the names that the window shows.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Devices {
+    /// The microphone; the system's default without it.
+    #[serde(default)]
+    pub microphone: Option<String>,
+    /// The loudspeaker; the system's default without it.
+    #[serde(default)]
+    pub loudspeaker: Option<String>,
+    /// Take the loudspeaker's echo out of what the microphone hears. Headphones need it not.
+    #[serde(default = "yes")]
+    pub cancel_echo: bool,
+}
+
+impl Default for Devices {
+    fn default() -> Self {
+        Self { microphone: None, loudspeaker: None, cancel_echo: true }
+    }
+}
+
+/// Light or dark.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Theme {
+    /// As the desktop has it.
+    #[default]
+    System,
+    /// Dark on light.
+    Light,
+    /// Light on dark.
+    Dark,
 }
 
 fn default_apex() -> String {

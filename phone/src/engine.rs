@@ -5,6 +5,7 @@ mod route;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use tokio::runtime::Runtime;
 use tokio::sync::mpsc;
 use trunkline_directory::client::{BadApex, SipTarget, SipTransport, Unavailable};
 use trunkline_dsp::g711::Law;
@@ -23,12 +24,13 @@ use trunkline_sip::{
 };
 
 use crate::callee::Callee;
-use crate::configuration::{CodecName, Configuration, Transport};
+use crate::configuration::{self, CodecName, Configuration, Transport};
 use crate::face::Face;
+use crate::sound::devices::Choice;
 use crate::sound::line::Controls;
 use crate::sound::{Sound, SoundError};
-use crate::terminal::Key;
-use crate::words::why_it_failed;
+use crate::state::{CallState, Ending, Key};
+use crate::words::Why;
 
 /// First of the dynamic payload types (RFC 3551 §6).
 const DYNAMIC_PAYLOAD_TYPE: u8 = 96;
@@ -42,6 +44,9 @@ const T1: Duration = Duration::from_millis(100);
 
 /// Longest time for the last message to be answered at the end.
 const SHUTDOWN_MAX: Duration = Duration::from_secs(2);
+
+/// Longest time for the sound system to change devices.
+const CHANGE_MAX: Duration = Duration::from_secs(6);
 
 /// What a call is to do by itself.
 #[derive(Clone, Debug, Default)]
@@ -70,7 +75,7 @@ pub enum CallError {
         /// Status of SIP.
         status: u16,
         /// Why, in words.
-        why: &'static str,
+        why: Why,
     },
     /// Nothing came back from the gateway.
     #[error("the gateway does not answer: {0}")]
@@ -109,37 +114,53 @@ pub enum CallError {
 /// # Errors
 /// The call did not come about.
 pub fn run(
-    configuration: Configuration,
+    configuration: &mut Configuration,
     callee: Callee,
-    wishes: Wishes,
-    face: &Face,
+    wishes: &Wishes,
+    face: &mut Face,
+) -> Result<(), CallError> {
+    runtime()?.block_on(async {
+        let mut signals = Signals::catch()?;
+        call(configuration, &callee, wishes, face, &mut signals).await
+    })
+}
+
+/// What calls run on.
+///
+/// # Errors
+/// The system gives no thread.
+pub fn runtime() -> std::io::Result<Runtime> {
+    tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()
+}
+
+/// Makes a call and returns when it is over. The devices that the person chooses during it are
+/// written into the configuration.
+///
+/// # Errors
+/// The call did not come about.
+pub async fn call(
+    configuration: &mut Configuration,
+    callee: &Callee,
+    wishes: &Wishes,
+    face: &mut Face,
+    signals: &mut Signals,
 ) -> Result<(), CallError> {
     if let Some(other) = wishes.digits.iter().flat_map(|text| text.chars()).find(is_no_digit) {
         return Err(CallError::Digit(other));
     }
     tracing::info!(target: "ladder", step = 406_u32, number = %callee.number, "phone started with {}", callee.written);
-    tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(1)
-        .enable_all()
-        .build()?
-        .block_on(call(configuration, callee, wishes, face))
-}
-
-async fn call(
-    configuration: Configuration,
-    callee: Callee,
-    wishes: Wishes,
-    face: &Face,
-) -> Result<(), CallError> {
-    let mut desk = Desk { face, keys: face.read_keys(), signals: Signals::catch()? };
+    let mut desk = Desk { face, signals };
+    if callee.gateway.is_none() && desk.face.is_window() {
+        desk.face.state(CallState::Inquiring);
+    }
     let mut outcome = Err(CallError::NoGateway);
-    for gateway in route::gateways(&configuration, &callee).await? {
-        desk.face.show(&format!(
-            "Dialling {} through {}:{}",
-            callee.written, gateway.host, gateway.port
-        ));
-        outcome = match Phone::dial(&configuration, callee.number, &gateway).await {
-            Ok(phone) => phone.talk(&wishes, &mut desk).await,
+    for gateway in route::gateways(configuration, callee).await? {
+        desk.face.state(CallState::Dialling {
+            written: callee.written.clone(),
+            gateway: format!("{}:{}", gateway.host, gateway.port),
+        });
+        outcome = match Phone::dial(configuration, callee.number, &gateway, desk.face).await {
+            Ok(phone) => phone.talk(configuration, wishes, &mut desk).await,
             Err(error) => Err(error),
         };
         match &outcome {
@@ -161,9 +182,8 @@ impl CallError {
 
 /// What the person can do during a call, whichever gateway it goes through.
 struct Desk<'a> {
-    face: &'a Face,
-    keys: mpsc::Receiver<Key>,
-    signals: Signals,
+    face: &'a mut Face,
+    signals: &'a mut Signals,
 }
 
 /// A call that is dialled.
@@ -180,10 +200,12 @@ struct Phone {
     offer: Sdp,
     codecs: Vec<Codec>,
     controls: Controls,
-    sound: Sound,
+    /// `None` after devices that do not let go of the call.
+    sound: Option<Sound>,
     /// The network's own ring-back tone comes.
     has_early_media: bool,
     is_held: bool,
+    answered_at: Option<Instant>,
 }
 
 impl Phone {
@@ -191,6 +213,7 @@ impl Phone {
         configuration: &Configuration,
         number: E164,
         target: &SipTarget,
+        face: &Face,
     ) -> Result<Self, CallError> {
         let address = match configuration.address {
             Some(address) => address,
@@ -229,10 +252,14 @@ impl Phone {
             protection: Protection::Plain,
         })?;
         let controls = Controls::default();
-        let sound =
-            Sound::start(&configuration.sound, opened.timeslot, controls.clone(), |text| {
-                eprintln!("{text}");
-            })?;
+        let say = |text: &str| face.warn(text);
+        let sound = Sound::start(&configuration.sound, opened.timeslot, controls.clone(), say)?;
+        face.controls(&controls);
+        if let configuration::Sound::Devices(wanted) = &configuration.sound
+            && face.is_window()
+        {
+            face.devices(Choice::look(wanted));
+        }
         let local = LocalMedia::new(opened.local, session_id());
         let offer = make_offer(&local, &codecs);
         let host = address.to_string();
@@ -259,28 +286,36 @@ impl Phone {
             offer,
             codecs,
             controls,
-            sound,
+            sound: Some(sound),
+            answered_at: None,
             has_early_media: false,
             is_held: false,
         })
     }
 
     /// Follows the call to its end.
-    async fn talk(mut self, wishes: &Wishes, desk: &mut Desk<'_>) -> Result<(), CallError> {
-        let outcome = self.follow(wishes, desk).await;
+    async fn talk(
+        mut self,
+        configuration: &mut Configuration,
+        wishes: &Wishes,
+        desk: &mut Desk<'_>,
+    ) -> Result<(), CallError> {
+        let outcome = self.follow(configuration, wishes, desk).await;
         let ended = self.end().await;
         outcome.and(ended)
     }
 
-    async fn follow(&mut self, wishes: &Wishes, desk: &mut Desk<'_>) -> Result<(), CallError> {
-        let face = desk.face;
+    async fn follow(
+        &mut self,
+        configuration: &mut Configuration,
+        wishes: &Wishes,
+        desk: &mut Desk<'_>,
+    ) -> Result<(), CallError> {
         let mut keys_open = true;
-        let mut is_muted = false;
         let mut has_replied = false;
-        let mut answered_at: Option<Instant> = None;
         let mut tick = tokio::time::interval(Duration::from_millis(500));
         loop {
-            let hang_up = answered_at.zip(wishes.hang_up_after).map(|(at, after)| at + after);
+            let hang_up = self.answered_at.zip(wishes.hang_up_after).map(|(at, after)| at + after);
             let timer = async {
                 match hang_up {
                     Some(at) => tokio::time::sleep_until(at.into()).await,
@@ -291,7 +326,7 @@ impl Phone {
                 event = self.events.next() => match event {
                     Some(Event::Provisional { status, sdp, .. }) => {
                         has_replied = true;
-                        self.progress(status, sdp.as_deref(), face);
+                        self.progress(status, sdp.as_deref(), desk.face);
                     }
                     Some(Event::Answered { sdp, .. }) => {
                         match sdp {
@@ -300,9 +335,10 @@ impl Phone {
                             None => return Err(RtpError::NoAudio.into()),
                         }
                         self.controls.talk();
-                        answered_at = Some(Instant::now());
+                        let since = Instant::now();
+                        self.answered_at = Some(since);
                         tracing::info!(target: "ladder", step = 413_u32, number = %self.number, "talking");
-                        face.show("Talking: digits are sent, m mutes, h hangs up");
+                        desk.face.state(CallState::Talking { since });
                         for digit in wishes.digits.iter().flat_map(|digits| digits.chars()) {
                             self.send_digit(digit)?;
                         }
@@ -312,12 +348,12 @@ impl Phone {
                         return Err(CallError::Silent(self.gateway.clone()));
                     }
                     Some(Event::Failed { status, cause, .. }) => {
-                        let why = why_it_failed(cause, status);
+                        let why = Why::of(cause, status);
                         return Err(CallError::Refused { status, why });
                     }
-                    Some(Event::ReInvite { sdp, .. }) => self.offered_again(&sdp, face)?,
+                    Some(Event::ReInvite { sdp, .. }) => self.offered_again(&sdp, desk.face)?,
                     Some(Event::Bye { .. } | Event::SessionExpired { .. }) | None => {
-                        face.show(&ended("The other side hung up", answered_at));
+                        desk.face.state(self.ended(Ending::OtherSide));
                         return Ok(());
                     }
                     Some(_) => {}
@@ -327,28 +363,77 @@ impl Phone {
                         return Err(CallError::Voice);
                     }
                 }
-                key = desk.keys.recv(), if keys_open => match key {
+                key = desk.face.keys().recv(), if keys_open => match key {
                     Some(Key::Digit(digit)) => self.send_digit(digit)?,
-                    Some(Key::Mute) => {
-                        is_muted = !is_muted;
-                        self.controls.mute(is_muted);
-                    }
+                    Some(Key::Mute) => self.controls.mute(!self.controls.is_muted()),
                     Some(Key::HangUp) => break,
+                    Some(Key::Close) => {
+                        desk.face.close();
+                        break;
+                    }
+                    Some(Key::Open(target)) => desk.face.wait(target),
+                    Some(Key::Microphone(name)) => {
+                        if let configuration::Sound::Devices(wanted) = &mut configuration.sound {
+                            wanted.microphone = name;
+                            self.change_devices(wanted.clone(), desk.face).await?;
+                        }
+                    }
+                    Some(Key::Loudspeaker(name)) => {
+                        if let configuration::Sound::Devices(wanted) = &mut configuration.sound {
+                            wanted.loudspeaker = name;
+                            self.change_devices(wanted.clone(), desk.face).await?;
+                        }
+                    }
+                    Some(Key::Yes | Key::No | Key::Again) => {}
                     // A phone that a browser starts has nobody at its standard input.
                     None => keys_open = false,
                 },
                 () = timer => break,
                 request = desk.signals.next() => if request == Request::End { break },
                 _ = tick.tick() => {
-                    if let Some(at) = answered_at {
-                        face.show_timer(at.elapsed(), is_muted);
+                    if let Some(at) = self.answered_at {
+                        desk.face.show_timer(at.elapsed(), self.controls.is_muted());
+                    }
+                    if self.sound.as_ref().is_some_and(Sound::has_failed)
+                        && let configuration::Sound::Devices(wanted) = &mut configuration.sound
+                    {
+                        // Whatever the system has left.
+                        (wanted.microphone, wanted.loudspeaker) = (None, None);
+                        self.change_devices(wanted.clone(), desk.face).await?;
                     }
                 }
             }
         }
         // Q.850 16: normal call clearing.
         self.endpoint.hangup(self.sip, Some(16))?;
-        face.show(&ended("Hung up", answered_at));
+        desk.face.state(self.ended(Ending::HungUp));
+        Ok(())
+    }
+
+    fn ended(&self, ending: Ending) -> CallState {
+        CallState::Ended { ending, talked: self.answered_at.map(|at| at.elapsed()) }
+    }
+
+    /// Goes on with other devices. The network hears nothing of it but a short silence.
+    async fn change_devices(
+        &mut self,
+        wanted: configuration::Devices,
+        face: &Face,
+    ) -> Result<(), CallError> {
+        let Some(sound) = self.sound.take() else { return Ok(()) };
+        tracing::info!(microphone = ?wanted.microphone, loudspeaker = ?wanted.loudspeaker, "devices change");
+        let say = face.warner();
+        // On a thread of its own: the sound system takes its time, and signalling goes on.
+        let changed = tokio::task::spawn_blocking(move || {
+            let choice = Choice::look(&wanted);
+            sound.change(&wanted, say).map(|sound| (sound, choice))
+        });
+        let (sound, choice) = tokio::time::timeout(CHANGE_MAX, changed)
+            .await
+            .map_err(|_| SoundError::Stuck)?
+            .map_err(std::io::Error::other)??;
+        self.sound = Some(sound);
+        face.devices(choice);
         Ok(())
     }
 
@@ -356,7 +441,9 @@ impl Phone {
     async fn end(self) -> Result<(), CallError> {
         let closed = self.media.close(self.leg);
         self.endpoint.shutdown(SHUTDOWN_MAX).await;
-        self.sound.stop()?;
+        if let Some(sound) = self.sound {
+            sound.stop()?;
+        }
         Ok(closed?)
     }
 
@@ -370,7 +457,7 @@ impl Phone {
             }
         }
         if status == 180 {
-            face.show("Ringing");
+            face.state(CallState::Ringing);
             self.controls.ring(true);
         }
         if self.has_early_media {
@@ -395,7 +482,11 @@ impl Phone {
                 self.endpoint.answer_reinvite(self.sip, answer.to_string().into_bytes())?;
                 if self.is_held != negotiated.is_held() {
                     self.is_held = negotiated.is_held();
-                    face.show(if self.is_held { "On hold" } else { "Talking again" });
+                    let since = self.answered_at.unwrap_or_else(Instant::now);
+                    face.state(match self.is_held {
+                        true => CallState::OnHold { since },
+                        false => CallState::TalkingAgain { since },
+                    });
                 }
             }
             Err(error) => {
@@ -411,16 +502,6 @@ impl Phone {
             self.media.send_digit(self.leg, digit, DIGIT_MS)?;
         }
         Ok(())
-    }
-}
-
-fn ended(how: &str, answered_at: Option<Instant>) -> String {
-    match answered_at {
-        Some(at) => {
-            let seconds = at.elapsed().as_secs();
-            format!("{how} after {:02}:{:02}", seconds / 60, seconds % 60)
-        }
-        None => format!("{how} before an answer"),
     }
 }
 

@@ -1,90 +1,183 @@
-//! Where the phone meets the person: the terminal it was started in, else the desktop's windows.
+//! Where the phone meets the person: the terminal it was started in, or a window.
 
-use std::io::{self, IsTerminal};
+use std::io;
 use std::time::Duration;
 
 use tokio::sync::mpsc;
 
-use crate::dialog::Dialog;
-use crate::terminal::{Key, Terminal};
+use crate::callee::Callee;
+use crate::sound::devices::Choice;
+use crate::sound::line::Controls;
+use crate::state::{CallState, Key};
+use crate::terminal::Terminal;
+use crate::window::{Remote, Show};
+use crate::words::{self, Language};
 
 /// The phone's face.
 #[derive(Debug)]
-pub enum Face {
-    /// Text.
-    Terminal(Terminal),
-    /// Windows; every line is written to the standard output as well.
-    Desktop(Dialog, Terminal),
+pub struct Face {
+    language: Language,
+    terminal: Terminal,
+    window: Option<Remote>,
+    /// What the person asks for; a terminal is read from its first use on.
+    keys: Option<mpsc::Receiver<Key>>,
+    /// The link or file that was opened during a call, to be asked about after it.
+    pending: Option<String>,
+    /// The person has closed the window.
+    is_closed: bool,
 }
 
 impl Face {
-    /// The one that this process can have: windows where the phone `asks` before it dials, no
-    /// terminal could give an answer and a desktop is there.
-    pub fn new(asks: bool) -> Self {
-        let desktop = ["DISPLAY", "WAYLAND_DISPLAY"]
-            .iter()
-            .any(|name| std::env::var_os(name).is_some_and(|value| !value.is_empty()));
-        if asks && desktop && !io::stdin().is_terminal() {
-            Self::Desktop(Dialog::default(), Terminal::new())
-        } else {
-            Self::Terminal(Terminal::new())
-        }
+    /// Text.
+    pub fn terminal(language: Language) -> Self {
+        let terminal = Terminal::new(language);
+        Self { language, terminal, window: None, keys: None, pending: None, is_closed: false }
     }
 
-    /// Asks a question.
+    /// A window, that is shown things by `remote` and sends `keys`. Every line is written to the
+    /// standard output as well.
+    pub fn window(language: Language, remote: Remote, keys: mpsc::Receiver<Key>) -> Self {
+        Self { window: Some(remote), keys: Some(keys), ..Self::terminal(language) }
+    }
+
+    /// The language.
+    pub fn language(&self) -> Language {
+        self.language
+    }
+
+    /// Whether there is a window.
+    pub fn is_window(&self) -> bool {
+        self.window.is_some()
+    }
+
+    /// What the person asks for.
+    pub fn keys(&mut self) -> &mut mpsc::Receiver<Key> {
+        self.keys.get_or_insert_with(|| self.terminal.read_keys())
+    }
+
+    /// Asks before dialling.
     ///
     /// # Errors
     /// When nobody can be asked.
-    pub fn ask(&self, question: &str) -> io::Result<bool> {
-        match self {
-            Self::Terminal(terminal) => terminal.ask(question),
-            Self::Desktop(dialog, _) => dialog.ask(question),
+    pub async fn ask(&mut self, callee: &Callee) -> io::Result<bool> {
+        if let Some(gateway) = &callee.untrusted_gateway {
+            let warning = words::untrusted_gateway(gateway, self.language);
+            self.terminal.show(&format!("{}: {warning}", self.language.pick("Note", "注意")));
+        }
+        if !self.is_window() {
+            let (terminal, question) =
+                (self.terminal, words::question(&callee.written, self.language));
+            // Off this thread, so that a signal is still obeyed.
+            let answer = tokio::task::spawn_blocking(move || terminal.ask(&question)).await;
+            return answer.map_err(io::Error::other)?;
+        }
+        self.tell(Show::Question(callee.clone()));
+        loop {
+            match self.keys().recv().await {
+                Some(Key::Yes) => return Ok(true),
+                Some(Key::No | Key::Close) | None => {
+                    self.is_closed = true;
+                    return Ok(false);
+                }
+                // The person has clicked something else.
+                Some(Key::Open(target)) => {
+                    self.pending = Some(target);
+                    return Ok(false);
+                }
+                Some(_) => {}
+            }
         }
     }
 
-    /// What the person asks for during the call.
-    pub fn read_keys(&self) -> mpsc::Receiver<Key> {
-        match self {
-            Self::Terminal(terminal) => terminal.read_keys(),
-            Self::Desktop(dialog, _) => dialog.read_keys(),
+    /// Shows how far the call is.
+    pub fn state(&self, state: CallState) {
+        self.terminal.show(&words::line(&state, self.language));
+        self.tell(Show::State(state));
+    }
+
+    /// Shows the talking time in place.
+    pub fn show_timer(&self, talking: Duration, muted: bool) {
+        // A window has its own clock.
+        if !self.is_window() {
+            self.terminal.show_timer(talking, muted);
         }
     }
 
     /// Shows a line that stays.
     pub fn show(&self, text: &str) {
-        match self {
-            Self::Terminal(terminal) => terminal.show(text),
-            Self::Desktop(dialog, terminal) => {
-                dialog.show(text);
-                terminal.show(text);
+        self.terminal.show(text);
+        self.tell(Show::Note(text.to_owned()));
+    }
+
+    /// Says something that the person should know, on the standard error and in the window.
+    pub fn warn(&self, text: &str) {
+        self.warner()(text);
+    }
+
+    /// [`Face::warn`] for another thread.
+    pub fn warner(&self) -> impl Fn(&str) + Send + use<> {
+        let window = self.window.clone();
+        move |text| {
+            eprintln!("{text}");
+            if let Some(window) = &window {
+                window.show(Show::Note(text.to_owned()));
             }
         }
     }
 
-    /// Shows the talking time in place.
-    pub fn show_timer(&self, talking: Duration, muted: bool) {
-        match self {
-            Self::Terminal(terminal) => terminal.show_timer(talking, muted),
-            Self::Desktop(dialog, _) => dialog.show_timer(talking),
-        }
+    /// Says why nobody is called: to the standard error, for scripts, and in the window.
+    pub fn refuse(&self, written: &str, why: &str) {
+        let not_called = self.language.pick("Not called", "発信しません");
+        eprintln!("{not_called}: {why}");
+        self.tell(Show::Refused { written: written.to_owned(), why: why.to_owned() });
     }
 
-    /// Says why nobody is called: to the standard error, for scripts, and in a window.
-    pub fn refuse(&self, text: &str) {
-        eprintln!("{text}");
-        if let Self::Desktop(dialog, _) = self {
-            dialog.show_failure(text);
-        }
+    /// Shows why there was no call.
+    pub fn failed(&self, why: &str) {
+        let failed = self.language.pick("Call failed", "通話できませんでした");
+        self.terminal.show(&format!("{failed}: {why}"));
+        self.tell(Show::Failed(why.to_owned()));
     }
 
-    /// Shows why there is no call, or no call any more.
-    pub fn show_failure(&self, text: &str) {
-        match self {
-            Self::Terminal(terminal) => terminal.show(text),
-            Self::Desktop(dialog, terminal) => {
-                terminal.show(text);
-                dialog.show_failure(text);
-            }
+    /// Lets the window read mute and levels of a call.
+    pub fn controls(&self, controls: &Controls) {
+        self.tell(Show::Controls(controls.clone()));
+    }
+
+    /// Lets the window offer microphones and loudspeakers.
+    pub fn devices(&self, choice: Choice) {
+        self.tell(Show::Devices(choice));
+    }
+
+    /// Keeps what was opened during a call until its end.
+    pub fn wait(&mut self, target: String) {
+        self.tell(Show::Waiting);
+        self.pending = Some(target);
+    }
+
+    /// What was opened meanwhile.
+    pub fn take_pending(&mut self) -> Option<String> {
+        self.pending.take()
+    }
+
+    /// Remembers that the person has closed the window.
+    pub fn close(&mut self) {
+        self.is_closed = true;
+    }
+
+    /// Whether the person has closed the window.
+    pub fn is_closed(&self) -> bool {
+        self.is_closed
+    }
+
+    /// Ends the window.
+    pub fn end(&self) {
+        self.tell(Show::End);
+    }
+
+    fn tell(&self, show: Show) {
+        if let Some(window) = &self.window {
+            window.show(show);
         }
     }
 }

@@ -1,14 +1,18 @@
 //! `trunkline-phone`: Internet telephone software.
 
+use std::io::{self, IsTerminal};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use clap::{Args, Parser, Subcommand};
-use trunkline_phone::callee::{self, Callee, CalleeError};
 use trunkline_phone::configuration::{Configuration, Sound};
+use trunkline_phone::engine::Wishes;
 use trunkline_phone::face::Face;
-use trunkline_phone::{desktop, engine, log_file};
+use trunkline_phone::session::Wanted;
+use trunkline_phone::state::Key;
+use trunkline_phone::window::Window;
+use trunkline_phone::words::Language;
+use trunkline_phone::{desktop, log_file, running, session};
 use trunkline_program::{ConfigurationError, LogFormat, Source};
 
 /// Internet telephone software: calls a telephone number through the nearest gateway.
@@ -89,16 +93,8 @@ fn main() -> ExitCode {
         }
     }
     match arguments.command {
-        Command::Call { number, options } => {
-            let callee = callee::typed(&number, &configuration);
-            call(callee, options, configuration)
-        }
-        Command::Open { target, options } => {
-            let now_unix_s =
-                SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
-            let callee = callee::clicked(&target, &configuration, now_unix_s);
-            call(callee, options, configuration)
-        }
+        Command::Call { number, options } => call(Wanted::Typed(number), options, configuration),
+        Command::Open { target, options } => call(Wanted::Opened(target), options, configuration),
         Command::Register => register(arguments.config.as_deref()),
     }
 }
@@ -118,52 +114,77 @@ fn read_configuration(path: Option<&Path>) -> Result<Configuration, Configuratio
     }
 }
 
-fn call(
-    callee: Result<Callee, CalleeError>,
-    options: CallOptions,
-    mut configuration: Configuration,
-) -> ExitCode {
-    let face = Face::new(configuration.ask && !options.yes);
-    let callee = match callee {
-        Ok(callee) => callee,
-        Err(error) => {
-            face.refuse(&format!("Not called: {error}"));
-            return ExitCode::FAILURE;
-        }
-    };
+fn call(wanted: Wanted, options: CallOptions, mut configuration: Configuration) -> ExitCode {
     if options.silent {
         configuration.sound = Sound::Nothing;
     } else if options.speak.is_some() || options.record.is_some() {
         configuration.sound = Sound::Files { speak: options.speak, record: options.record };
     }
-    if let Some(warning) = &callee.warning {
-        face.show(&format!("Note: {warning}"));
-    }
-    if configuration.ask && !options.yes {
-        let question = format!("Call {}?", callee.written);
-        match face.ask(&question) {
-            Ok(true) => {}
-            Ok(false) => {
-                face.show("Not called.");
-                return ExitCode::FAILURE;
-            }
-            Err(error) => {
-                eprintln!("Not called: nobody could be asked: {error}");
-                tracing::error!(%error, "nobody could be asked before dialling");
-                return ExitCode::FAILURE;
-            }
-        }
-    }
-    let wishes = engine::Wishes {
+    configuration.ask &= !options.yes;
+    let wishes = Wishes {
         hang_up_after: options.hang_up_after_s.map(std::time::Duration::from_secs),
         digits: options.digits,
     };
-    match engine::run(configuration, callee, wishes, &face) {
-        Ok(()) => ExitCode::SUCCESS,
+    let language = configuration.language.unwrap_or_else(Language::of_environment);
+    // A browser or desktop gives no terminal that could answer; a script that gives --yes wants no
+    // window.
+    let wants_window = !io::stdin().is_terminal()
+        && Window::is_possible()
+        && (configuration.ask || matches!(wanted, Wanted::Opened(_)));
+    if !wants_window {
+        return session::run(configuration, wanted, &wishes, Face::terminal(language));
+    }
+    in_window(wanted, configuration, wishes, language)
+}
+
+/// Waiting keys and clicks of a window: as many as a person makes.
+const KEYS: usize = 64;
+
+fn in_window(
+    wanted: Wanted,
+    configuration: Configuration,
+    wishes: Wishes,
+    language: Language,
+) -> ExitCode {
+    let socket = running::socket();
+    if let (Wanted::Opened(target), Some(socket)) = (&wanted, &socket)
+        && running::hand_over(socket, &absolute(target))
+    {
+        tracing::info!("given to the running phone");
+        return ExitCode::SUCCESS;
+    }
+    let window = match Window::new(language, configuration.theme) {
+        Ok(window) => window,
         Err(error) => {
-            face.show_failure(&format!("Call failed: {error}"));
-            ExitCode::FAILURE
+            eprintln!("{error}");
+            tracing::error!(%error, "no window");
+            return session::run(configuration, wanted, &wishes, Face::terminal(language));
         }
+    };
+    let (sender, keys) = tokio::sync::mpsc::channel(KEYS);
+    if let Some(socket) = socket
+        && let Err(error) = running::listen(&socket, sender.clone())
+    {
+        tracing::warn!(%error, "a second click will start a second phone");
+    }
+    let face = Face::window(window.language(), window.remote(), keys);
+    let session = std::thread::spawn(move || session::run(configuration, wanted, &wishes, face));
+    if let Err(error) = window.run(sender.clone()) {
+        // The session ends as if the person had closed it.
+        let _ = sender.try_send(Key::Close);
+        eprintln!("{error}");
+        tracing::error!(%error, "the window has gone");
+    }
+    session.join().unwrap_or(ExitCode::FAILURE)
+}
+
+/// A file by its absolute path: the running phone has another working folder.
+fn absolute(target: &str) -> String {
+    let path = Path::new(target);
+    match path.exists() {
+        true => std::path::absolute(path)
+            .map_or_else(|_| target.to_owned(), |path| path.to_string_lossy().into_owned()),
+        false => target.to_owned(),
     }
 }
 

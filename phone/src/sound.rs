@@ -4,6 +4,7 @@
 //! thread with absolute deadlines ([`paced`]) for [`files`] and [`nothing`].
 
 pub mod devices;
+pub mod echo;
 pub mod files;
 pub mod line;
 pub mod nothing;
@@ -44,6 +45,9 @@ pub enum SoundError {
         /// Channels.
         channels: u16,
     },
+    /// A device that was in use does not end.
+    #[error("the sound system does not let go of the call")]
+    Stuck,
     /// The thread could not start.
     #[error("no thread for the sound: {0}")]
     Thread(std::io::Error),
@@ -52,7 +56,7 @@ pub enum SoundError {
 /// Sound that runs.
 pub enum Sound {
     /// On a sound card.
-    Devices(Devices),
+    Devices(Box<Devices>),
     /// On a thread: files, or nothing.
     Paced(Paced),
 }
@@ -71,17 +75,50 @@ impl Sound {
     ) -> Result<Self, SoundError> {
         let line = Line::new(timeslot, controls);
         match sound {
-            configuration::Sound::Devices => match Devices::start(line, &say) {
-                Ok(devices) => Ok(Self::Devices(devices)),
-                Err((line, why)) => {
-                    say(&format!("No sound, the call goes on in silence: {why}"));
-                    nothing::start(*line).map(Self::Paced)
-                }
-            },
+            configuration::Sound::Devices(wanted) => Self::on_devices(line, wanted, &say),
             configuration::Sound::Files { speak, record } => {
                 files::start(line, speak.as_deref(), record.as_deref()).map(Self::Paced)
             }
             configuration::Sound::Nothing => nothing::start(line).map(Self::Paced),
+        }
+    }
+
+    fn on_devices(
+        line: Line,
+        wanted: &configuration::Devices,
+        say: &impl Fn(&str),
+    ) -> Result<Self, SoundError> {
+        match Devices::start(line, wanted, say) {
+            Ok(devices) => Ok(Self::Devices(Box::new(devices))),
+            Err((line, why)) => {
+                say(&format!("No sound, the call goes on in silence: {why}"));
+                nothing::start(*line).map(Self::Paced)
+            }
+        }
+    }
+
+    /// Goes on with other devices, in the same call.
+    ///
+    /// # Errors
+    /// The old device does not let go of the call, or the sound is not on devices at all.
+    pub fn change(
+        self,
+        wanted: &configuration::Devices,
+        say: impl Fn(&str),
+    ) -> Result<Self, SoundError> {
+        let line = match self {
+            Self::Devices(devices) => devices.stop(),
+            // There were none when the call began; now there may be.
+            Self::Paced(paced) => paced.into_line(),
+        };
+        Self::on_devices(line.ok_or(SoundError::Stuck)?, wanted, &say)
+    }
+
+    /// Whether a device has gone and others should be taken.
+    pub fn has_failed(&self) -> bool {
+        match self {
+            Self::Devices(devices) => devices.has_failed(),
+            Self::Paced(_) => false,
         }
     }
 

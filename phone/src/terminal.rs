@@ -8,16 +8,8 @@ use std::time::Duration;
 
 use tokio::sync::mpsc;
 
-/// What a person asks of the phone.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Key {
-    /// A digit to send.
-    Digit(char),
-    /// Mute the microphone, or switch it on again.
-    Mute,
-    /// End the call.
-    HangUp,
-}
+use crate::state::Key;
+use crate::words::{Language, clock};
 
 /// The keys in a line that was typed; unknown characters are given back.
 fn keys(line: &str) -> Result<Vec<Key>, char> {
@@ -34,15 +26,16 @@ fn keys(line: &str) -> Result<Vec<Key>, char> {
 }
 
 /// The terminal.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub struct Terminal {
     is_terminal: bool,
+    language: Language,
 }
 
 impl Terminal {
     /// The terminal of this process.
-    pub fn new() -> Self {
-        Self { is_terminal: io::stdout().is_terminal() }
+    pub fn new(language: Language) -> Self {
+        Self { is_terminal: io::stdout().is_terminal(), language }
     }
 
     /// Reads keys on a thread of its own until the input ends.
@@ -96,17 +89,11 @@ impl Terminal {
     /// Shows the talking time in place.
     pub fn show_timer(&self, talking: Duration, muted: bool) {
         if self.is_terminal {
-            let seconds = talking.as_secs();
-            let muted = if muted { "  (muted)" } else { "" };
-            print!("\r\x1b[KTalking {:02}:{:02}{muted}", seconds / 60, seconds % 60);
+            let what = self.language.pick("Talking", "通話中");
+            let muted = if muted { self.language.pick("  (muted)", "  (消音中)") } else { "" };
+            print!("\r\x1b[K{what} {}{muted}", clock(talking));
             let _ = io::stdout().flush();
         }
-    }
-}
-
-impl Default for Terminal {
-    fn default() -> Self {
-        Self::new()
     }
 }
 

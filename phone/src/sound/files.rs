@@ -108,8 +108,8 @@ impl Work for Files {
         }
     }
 
-    fn finish(self) -> Result<(), SoundError> {
-        self.recording.map_or(Ok(()), Recording::finish)
+    fn finish(self) -> (Line, Result<(), SoundError>) {
+        (self.line, self.recording.map_or(Ok(()), Recording::finish))
     }
 }
 

@@ -1,7 +1,7 @@
 //! The voice's end with what the phone itself adds: mute, and ring-back tone where none comes.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU16, Ordering};
 
 use trunkline_dsp::tone::{ToneGenerator, japan};
 use trunkline_media::TimeslotEnd;
@@ -18,6 +18,9 @@ struct Flags {
     is_talking: AtomicBool,
     is_muted: AtomicBool,
     is_ringing: AtomicBool,
+    /// Peaks that nobody has looked at yet.
+    said: AtomicU16,
+    heard: AtomicU16,
 }
 
 impl Controls {
@@ -35,6 +38,18 @@ impl Controls {
     /// Switches the microphone off, or on again.
     pub fn mute(&self, is_muted: bool) {
         self.0.is_muted.store(is_muted, Ordering::Relaxed);
+    }
+
+    /// Whether the microphone is switched off.
+    pub fn is_muted(&self) -> bool {
+        self.0.is_muted.load(Ordering::Relaxed)
+    }
+
+    /// The loudest that was said and heard since the last look, 0 to 32,768 each, for level
+    /// meters.
+    pub fn take_peaks(&self) -> (u16, u16) {
+        let take = |peak: &AtomicU16| peak.swap(0, Ordering::Relaxed);
+        (take(&self.0.said), take(&self.0.heard))
     }
 
     /// Makes our own ring-back tone, or leaves it to the network's early media.
@@ -69,9 +84,15 @@ impl Line {
         if flags.is_muted.load(Ordering::Relaxed) || !self.controls.is_talking() {
             mic.fill(0);
         }
+        flags.said.fetch_max(peak(mic), Ordering::Relaxed);
         self.timeslot.exchange_linear(mic, speaker);
         if flags.is_ringing.load(Ordering::Relaxed) {
             self.ring_back.fill(speaker);
         }
+        flags.heard.fetch_max(peak(speaker), Ordering::Relaxed);
     }
+}
+
+fn peak(samples: &[i16]) -> u16 {
+    samples.iter().map(|sample| sample.unsigned_abs()).max().unwrap_or(0)
 }

@@ -22,7 +22,7 @@ impl Work for Silence {
         self.line.exchange(&mut mic, &mut speaker);
     }
 
-    fn finish(self) -> Result<(), SoundError> {
-        Ok(())
+    fn finish(self) -> (Line, Result<(), SoundError>) {
+        (self.line, Ok(()))
     }
 }

@@ -6,6 +6,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use super::SoundError;
+use super::line::Line;
 
 /// Time of a block.
 const BLOCK: Duration = Duration::from_millis(10);
@@ -17,15 +18,15 @@ pub trait Work: Send + 'static {
     /// One block of [`BLOCK_SAMPLES`](super::line::BLOCK_SAMPLES).
     fn block(&mut self);
 
-    /// The sound ends.
-    fn finish(self) -> Result<(), SoundError>;
+    /// The sound ends; the line goes on elsewhere.
+    fn finish(self) -> (Line, Result<(), SoundError>);
 }
 
 /// A running thread.
 #[derive(Debug)]
 pub struct Paced {
     stop: Arc<AtomicBool>,
-    thread: Option<JoinHandle<Result<(), SoundError>>>,
+    thread: Option<JoinHandle<(Line, Result<(), SoundError>)>>,
 }
 
 impl Paced {
@@ -62,22 +63,24 @@ impl Paced {
     /// # Errors
     /// What [`Work::finish`] says.
     pub fn stop(mut self) -> Result<(), SoundError> {
-        self.end()
+        self.end().map_or(Ok(()), |(_, result)| result)
     }
 
-    fn end(&mut self) -> Result<(), SoundError> {
+    /// Ends it and gives the line back.
+    pub fn into_line(mut self) -> Option<Line> {
+        self.end().map(|(line, _)| line)
+    }
+
+    fn end(&mut self) -> Option<(Line, Result<(), SoundError>)> {
         self.stop.store(true, Ordering::Relaxed);
-        match self.thread.take().map(JoinHandle::join) {
-            Some(Ok(result)) => result,
-            // A panic has been reported where it happened.
-            Some(Err(_)) | None => Ok(()),
-        }
+        // A panic has been reported where it happened.
+        self.thread.take().and_then(|thread| thread.join().ok())
     }
 }
 
 impl Drop for Paced {
     fn drop(&mut self) {
-        if let Err(error) = self.end() {
+        if let Some((_, Err(error))) = self.end() {
             tracing::warn!(%error, "the sound did not end well");
         }
     }

@@ -17,6 +17,7 @@ use trunkline_phone::callee::Callee;
 use trunkline_phone::configuration::{Configuration, Sound};
 use trunkline_phone::engine::{self, CallError, Wishes};
 use trunkline_phone::face::Face;
+use trunkline_phone::words::Language;
 use trunkline_rtp::codec::Codec;
 use trunkline_rtp::sdp::{Direction, LocalMedia, Sdp, answer, make_offer};
 use trunkline_sip::{Endpoint, EndpointConfig, Event, Events, IncomingInvite};
@@ -190,17 +191,18 @@ pub fn callee(gateway: Option<SocketAddr>) -> Callee {
         written: "03-3333-1234".to_owned(),
         number: NUMBER.parse::<E164>().unwrap(),
         gateway: gateway.map(|gateway| gateway.to_string()),
-        warning: None,
+        untrusted_gateway: None,
     }
 }
 
 /// A phone that calls on a thread of its own, as a program does.
 pub struct Calling(mpsc::Receiver<Result<(), CallError>>);
 
-pub fn call(configuration: Configuration, callee: Callee, wishes: Wishes) -> Calling {
+pub fn call(mut configuration: Configuration, callee: Callee, wishes: Wishes) -> Calling {
     let (sender, receiver) = mpsc::channel();
     std::thread::spawn(move || {
-        let _ = sender.send(engine::run(configuration, callee, wishes, &Face::new(false)));
+        let mut face = Face::terminal(Language::English);
+        let _ = sender.send(engine::run(&mut configuration, callee, &wishes, &mut face));
     });
     Calling(receiver)
 }
