@@ -85,6 +85,8 @@ pub struct Layout {
     pub more_telephones: String,
     /// Further lines of gateway A's configuration.
     pub more_of_gateway_a: String,
+    /// Last octets of further hosts that gateway A trusts (RFC 3325).
+    pub more_trusted_by_gateway_a: Vec<u8>,
     /// Further routes of gateway A: YAML entries.
     pub more_routes_of_gateway_a: String,
     /// Variant on the line of gateway A, by its name; EuroISDN without it.
@@ -109,6 +111,7 @@ impl Layout {
             hang_up_after_ms: None,
             more_telephones: String::new(),
             more_of_gateway_a: String::new(),
+            more_trusted_by_gateway_a: Vec::new(),
             more_routes_of_gateway_a: String::new(),
             variant_a: None,
             more_of_span_b: String::new(),
@@ -476,6 +479,12 @@ fn gateway(
         }
         _ => (40020, layout.more_of_span_b.clone()),
     };
+    let more_trusted: String = match letter {
+        "a" => layout.more_trusted_by_gateway_a.iter(),
+        _ => [].iter(),
+    }
+    .map(|host| format!(", \"{}\"", layout.host(*host)))
+    .collect();
     let register = if letter == "a" && layout.gateway_a_registers {
         format!(
             "  register:\n    at: [\"{}\"]\n    token_file: registration-token\n    lease_s: 1\n    \
@@ -487,7 +496,7 @@ fn gateway(
     };
     format!(
         "name: gateway-{letter}\n\
-         sip:\n  udp: [\"{host}:5060\"]\n  tcp: [\"{host}:5060\"]\n  trusted: [\"{}\", \"{}\"]\n\
+         sip:\n  udp: [\"{host}:5060\"]\n  tcp: [\"{host}:5060\"]\n  trusted: [\"{}\", \"{}\"{more_trusted}]\n\
          http: \"{host}:9100\"\n\
          rtp:\n  address: \"{host}\"\n\
          directory:\n  servers: [\"{}\"]\n{register}\

@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use trunkline_call::interworking::CauseMap;
 use trunkline_call::routing::{
     CallsFrom, NumberType, PacketTarget, PrefixRoute, Via, prefix_digits,
 };
@@ -21,12 +22,14 @@ use trunkline_program::{ConfigurationError, Source};
 use trunkline_rtp::codec::Codec;
 use trunkline_sip::{Scheme, Uri};
 
+mod causes;
 mod interface;
 mod line;
 mod peer;
 mod registration;
 mod srtp;
 
+pub use causes::Causes;
 pub use interface::{DataLinkEntry, FrameFormat, Side, TimerName, TimersS, VariantName};
 pub use line::{
     BuffersEntry, Clock, CodingName, DahdiEntry, DynamicEntry, EchoCancellerEntry, GainsEntry,
@@ -66,6 +69,9 @@ pub struct File {
     pub trunk_groups: Vec<TrunkGroupEntry>,
     /// Which prefixes this gateway serves.
     pub routes: Vec<RouteEntry>,
+    /// How Q.850 causes become SIP statuses and back.
+    #[serde(default)]
+    pub causes: Causes,
     /// Phones that the line can call without registration.
     #[serde(default)]
     pub phones: Vec<PhoneEntry>,
@@ -428,6 +434,8 @@ pub struct Configuration {
     pub registrations: Vec<E164>,
     /// Where and as what the gateway registers.
     pub registration: Option<RegistrationSettings>,
+    /// How causes become statuses and back.
+    pub causes: CauseMap,
 }
 
 impl Configuration {
@@ -500,7 +508,8 @@ impl Configuration {
             })
             .collect::<Result<Vec<_>, ConfigurationError>>()?;
         let registration = registration::registration(&file, source)?;
-        Ok(Self { file, trunk_groups, routes, peers, phones, registrations, registration })
+        let causes = file.causes.map(source)?;
+        Ok(Self { file, trunk_groups, routes, peers, phones, registrations, registration, causes })
     }
 
     /// The user parts under which phones may register: a number as it stands in the

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use trunkline_gateway::causes;
 use trunkline_gateway::configuration::Configuration;
 use trunkline_program::LogFormat;
 
@@ -31,7 +32,13 @@ enum Command {
         file: PathBuf,
     },
     /// Prints how Q.850 causes become SIP statuses and back.
-    Causes,
+    Causes {
+        /// A configuration, whose tables are printed with what it sets.
+        file: Option<PathBuf>,
+        /// The tables of all standards side by side instead.
+        #[arg(long, conflicts_with = "file")]
+        markdown: bool,
+    },
 }
 
 /// Exit status for a configuration that cannot be used.
@@ -67,8 +74,19 @@ fn main() -> ExitCode {
                 ExitCode::from(BAD_CONFIGURATION)
             }
         },
-        Command::Causes => {
-            print!("{}", trunkline_gateway::cause_tables());
+        Command::Causes { markdown: true, .. } => {
+            print!("{}", causes::cause_tables_markdown());
+            ExitCode::SUCCESS
+        }
+        Command::Causes { file, .. } => {
+            let map = match file.map(|file| Configuration::read(&file)).transpose() {
+                Ok(configuration) => configuration.map(|known| known.causes).unwrap_or_default(),
+                Err(error) => {
+                    eprintln!("{error}");
+                    return ExitCode::from(BAD_CONFIGURATION);
+                }
+            };
+            print!("{}", causes::cause_tables(&map));
             ExitCode::SUCCESS
         }
     }

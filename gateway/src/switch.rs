@@ -30,6 +30,7 @@ use crate::wall_clock::WallClock;
 mod actions;
 pub mod congestion;
 mod dialling;
+mod identities;
 mod line_side;
 pub mod lines;
 mod offers;

@@ -14,6 +14,7 @@ use rsipstack::transaction::key::TransactionRole;
 use rsipstack::transaction::transaction::Transaction;
 use rsipstack::transport::SipConnection;
 
+use crate::address::Address;
 use crate::counters::Counters;
 use crate::endpoint::Shared;
 use crate::event::{Event, IncomingInvite, Party, Sdp, Transport};
@@ -159,6 +160,7 @@ fn try_invite(shared: &Arc<Shared>, transaction: Transaction) -> Result<(), Refu
         asserted_identity: described.asserted_identity,
         privacy: described.privacy,
         diversion: described.diversion,
+        history_info: described.history_info,
         user_agent: described.user_agent,
         max_forwards: described.max_forwards,
     })));
@@ -196,6 +198,7 @@ struct Described {
     asserted_identity: Vec<String>,
     privacy: Option<String>,
     diversion: Vec<String>,
+    history_info: Vec<String>,
     user_agent: Option<String>,
     max_forwards: Option<u8>,
 }
@@ -215,42 +218,17 @@ fn describe(request: &Request) -> Option<Described> {
         asserted_identity: all("P-Asserted-Identity"),
         privacy: value_of(&request.headers, "Privacy").map(str::to_owned),
         diversion: all("Diversion"),
+        history_info: all("History-Info"),
         user_agent: value_of(&request.headers, "User-Agent").map(str::to_owned),
         max_forwards: value_of(&request.headers, "Max-Forwards")
             .and_then(|hops| hops.trim().parse().ok()),
     })
 }
 
-/// `"Name" <uri>;params`, `Name <uri>`, `<uri>` or `uri;params` (RFC 3261 §20.10).
+/// A party in a From or To header.
 fn party(value: &str) -> Option<Party> {
-    let value = value.trim();
-    let (display, rest) = match value.strip_prefix('"') {
-        Some(quoted) => {
-            let mut name = String::new();
-            let mut letters = quoted.char_indices();
-            let rest = loop {
-                match letters.next()? {
-                    (_, '\\') => name.push(letters.next()?.1),
-                    (at, '"') => break &quoted[at + 1..],
-                    (_, letter) => name.push(letter),
-                }
-            };
-            (name, rest)
-        }
-        None => match value.find('<') {
-            Some(at) => (value[..at].trim().to_owned(), &value[at..]),
-            None => (String::new(), value),
-        },
-    };
-    let rest = rest.trim_start();
-    let uri = match rest.strip_prefix('<') {
-        Some(inner) => inner.split('>').next()?,
-        // Without brackets the parameters belong to the header (§20).
-        None => rest.split(';').next()?,
-    };
-    // An anonymous caller may come without any address worth the name (RFC 3323 §4.1.1.3).
-    let uri = uri.trim().parse().ok()?;
-    Some(Party { display: (!display.is_empty()).then_some(display), uri })
+    let Address { display, uri, .. } = Address::parse(value)?;
+    Some(Party { display, uri })
 }
 
 /// Anything but a new call.
@@ -297,7 +275,7 @@ async fn in_dialog(shared: &Arc<Shared>, mut transaction: Transaction, tag: Stri
         return;
     };
     if request.method == Method::Bye {
-        let cause = request.reason_header().and_then(|header| reason::cause(header.value()));
+        let cause = reason::of(&request.headers);
         let _ = commands.send(Command::ByeReceived { cause }).await;
     }
     let _ = dialog.handle(&mut transaction).await;

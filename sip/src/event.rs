@@ -86,6 +86,8 @@ pub struct IncomingInvite {
     pub privacy: Option<String>,
     /// `Diversion` values (RFC 5806), newest first, as they stand.
     pub diversion: Vec<String>,
+    /// `History-Info` values (RFC 7044), as they stand.
+    pub history_info: Vec<String>,
     /// `User-Agent` of the caller.
     pub user_agent: Option<String>,
     /// `Max-Forwards`: how many more switches the call may pass (RFC 3261 §20.22).

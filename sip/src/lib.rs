@@ -9,6 +9,7 @@
 
 #![forbid(unsafe_code)]
 
+mod address;
 mod config;
 mod counters;
 mod dispatch;
@@ -25,6 +26,7 @@ mod session;
 mod transport;
 mod uri;
 
+pub use address::Address;
 pub use config::{Credential, EndpointConfig, OutgoingInvite, Register, Rejection};
 pub use counters::CountersSnapshot;
 pub use endpoint::{Endpoint, Events};

@@ -1,5 +1,14 @@
 //! The Reason header (RFC 3326) as far as it carries a Q.850 cause.
 
+use rsipstack::sip::Headers;
+
+/// The cause in the Reason headers of a message: each protocol may have a line of its own
+/// (RFC 3326 §2).
+pub(crate) fn of(headers: &Headers) -> Option<u8> {
+    let lines = headers.iter().filter(|header| header.name().eq_ignore_ascii_case("Reason"));
+    lines.map(|header| header.value()).find_map(cause)
+}
+
 /// The cause in a `Reason` header value, e.g. `Q.850;cause=16;text="Terminated"`; other
 /// protocols in the list are passed over.
 pub(crate) fn cause(value: &str) -> Option<u8> {

@@ -269,7 +269,7 @@ impl MessageInspector for Finish {
     fn after_received(&self, message: SipMessage, _from: Option<&SipAddr>) -> SipMessage {
         if let SipMessage::Request(request) = &message
             && request.method == Method::Cancel
-            && let Some(cause) = request.reason_header().and_then(|r| reason::cause(r.value()))
+            && let Some(cause) = reason::of(&request.headers)
         {
             self.legs.with_call(&message, |entry| entry.cancel_cause = Some(cause));
         }

@@ -18,6 +18,10 @@ pub struct CallReport {
     pub telephone: String,
     /// The other party's number, where it is known.
     pub other: Option<String>,
+    /// Presentation and screening of the caller's number, and who redirected the call: what its
+    /// SETUP said, for a call of the gateway's.
+    #[serde(flatten)]
+    pub stated: Stated,
     /// The telephone made the call.
     pub outgoing: bool,
     /// ringing, talking or ended.
@@ -32,6 +36,36 @@ pub struct CallReport {
     pub span: String,
     /// Timeslot.
     pub timeslot: u8,
+}
+
+/// What SETUP says of its caller, in the words of Q.931.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Stated {
+    /// Presentation of the calling number: allowed, restricted, not_available.
+    pub presentation: Option<String>,
+    /// Screening of the calling number: user_not_screened, user_passed, user_failed, network.
+    pub screening: Option<String>,
+    /// Type of the calling number: unknown, international, national, …
+    pub number_type: Option<String>,
+    /// Redirecting number.
+    pub redirecting: Option<String>,
+    /// Reason for redirection, its value (Q.931 §4.6.7).
+    pub redirecting_reason: Option<u8>,
+}
+
+/// How a telephone calls.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct Manner {
+    /// Its number is sent digit by digit (overlap sending).
+    pub digit_by_digit: bool,
+    /// The caller's number is not to be shown.
+    pub restricted: bool,
+    /// The telephone that redirected the call, E.164 digits.
+    pub redirecting: Option<String>,
+    /// Why, by its value.
+    pub redirecting_reason: Option<u8>,
 }
 
 /// A span as the exchange sees it.
@@ -52,8 +86,8 @@ pub enum Order {
         telephone: String,
         /// The number to dial.
         to: String,
-        /// It is sent digit by digit (overlap sending).
-        digit_by_digit: bool,
+        /// How.
+        manner: Manner,
         /// The call's number, or why there is none.
         reply: oneshot::Sender<Result<u64, String>>,
     },
@@ -61,6 +95,8 @@ pub enum Order {
     HangUp {
         /// The call.
         call: u64,
+        /// Q.850 cause.
+        cause: u8,
         /// Whether there was such a call.
         reply: oneshot::Sender<bool>,
     },
@@ -82,8 +118,18 @@ pub enum Order {
 #[derive(Deserialize)]
 struct CallBody {
     to: String,
-    #[serde(default)]
-    digit_by_digit: bool,
+    #[serde(flatten)]
+    manner: Manner,
+}
+
+#[derive(Deserialize)]
+struct HangUpBody {
+    #[serde(default = "normal_call_clearing")]
+    cause: u8,
+}
+
+fn normal_call_clearing() -> u8 {
+    16
 }
 
 #[derive(Deserialize)]
@@ -130,8 +176,8 @@ async fn call(
     Path(telephone): Path<String>,
     Json(body): Json<CallBody>,
 ) -> Result<Response, StatusCode> {
-    let CallBody { to, digit_by_digit } = body;
-    let order = |reply| Order::Call { telephone, to, digit_by_digit, reply };
+    let CallBody { to, manner } = body;
+    let order = |reply| Order::Call { telephone, to, manner, reply };
     let outcome = ask(&orders, order).await?;
     Ok(match outcome {
         Ok(call) => Json(serde_json::json!({ "call": call })).into_response(),
@@ -139,8 +185,13 @@ async fn call(
     })
 }
 
-async fn hang_up(State(orders): Orders, Path(call): Path<u64>) -> Result<StatusCode, StatusCode> {
-    let known = ask(&orders, |reply| Order::HangUp { call, reply }).await?;
+async fn hang_up(
+    State(orders): Orders,
+    Path(call): Path<u64>,
+    body: Option<Json<HangUpBody>>,
+) -> Result<StatusCode, StatusCode> {
+    let cause = body.map_or_else(normal_call_clearing, |body| body.cause);
+    let known = ask(&orders, |reply| Order::HangUp { call, cause, reply }).await?;
     Ok(if known { StatusCode::OK } else { StatusCode::NOT_FOUND })
 }
 

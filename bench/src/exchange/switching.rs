@@ -9,15 +9,16 @@ use tokio::sync::mpsc;
 use trunkline_dsp::g711::Law;
 use trunkline_dsp::{dtmf, tone};
 use trunkline_isdn::{
-    BearerCapability, CallId as LineCall, Configuration as IsdnConfiguration, Indication, Number,
-    NumberType, Output, PrimaryRate, Request, Setup, Side, TransferCapability, Variant,
+    Accompanying, BearerCapability, CallId as LineCall, Configuration as IsdnConfiguration,
+    Indication, Number, NumberType, Output, Presentation, PrimaryRate, Redirecting,
+    RedirectionReason, Request, Screening, Setup, Side, TransferCapability, Variant,
 };
 use trunkline_number::{CountryProfile, Dialled, E164};
 use trunkline_program::signal::{Request as Signal, Signals};
 use trunkline_tdm::{Clock, Span, SpanConfig, SpanEvent, TdmError, TdmoeConfig, TdmoeLine};
 
 use super::configuration::Configuration;
-use super::control::{self, CallReport, Order, SpanReport};
+use super::control::{self, CallReport, Manner, Order, SpanReport, Stated};
 use super::recorder::Recording;
 use super::telephone::{Deed, Telephone};
 use super::voice::{Mouth, Sound, Voice};
@@ -75,6 +76,7 @@ struct Call {
     telephone: Telephone,
     outgoing: bool,
     other: Option<String>,
+    stated: Stated,
     trunk: usize,
     line_call: LineCall,
     timeslot: u8,
@@ -358,11 +360,12 @@ impl Exchange {
             Telephone::called(now, &self.configuration.telephones[telephone_index].entry);
         let line = (trunk, line_call, setup.channel);
         let begun = self.begin(telephone_index, telephone, false, other, line);
+        self.calls.get_mut(&begun).expect("begun above").stated = stated(setup);
         self.request(begun, Request::Proceeding);
     }
 
     /// A telephone calls out over its network's span.
-    fn call_out(&mut self, telephone: &str, to: &str, digit_by_digit: bool) -> Result<u64, String> {
+    fn call_out(&mut self, telephone: &str, to: &str, manner: &Manner) -> Result<u64, String> {
         let now = Instant::now();
         let number: E164 = telephone.parse().map_err(|_| "no such telephone".to_owned())?;
         let telephone_index = self
@@ -378,8 +381,14 @@ impl Exchange {
         };
         let (trunk, timeslot) = self.free_channel(network).ok_or("no free channel")?;
         let mut number_to_dial = self.line_number(called);
-        let at = if digit_by_digit { 2 } else { number_to_dial.digits.len() };
+        let at = if manner.digit_by_digit { 2 } else { number_to_dial.digits.len() };
         let to_dial = number_to_dial.digits.split_off(at);
+        let redirecting = manner.redirecting.as_deref().map(str::parse::<E164>).transpose();
+        let redirecting = redirecting.map_err(|_| "redirecting: no E.164 digits".to_owned())?;
+        let redirecting = redirecting.map(|number| Redirecting {
+            number: Number { screening: Screening::Network, ..self.line_number(number) },
+            reason: manner.redirecting_reason.map(RedirectionReason::from_bits),
+        });
         let setup = Setup {
             channel: timeslot,
             exclusive: true,
@@ -388,9 +397,17 @@ impl Exchange {
                 user_layer_1: Some(self.trunks[trunk].variant.user_layer_1),
             },
             called: number_to_dial,
-            calling: Some(self.line_number(number)),
-            sending_complete: !digit_by_digit,
-            ..Setup::default()
+            calling: Some(Number {
+                presentation: match manner.restricted {
+                    true => Presentation::Restricted,
+                    false => Presentation::Allowed,
+                },
+                // The exchange knows the numbers of its telephones.
+                screening: Screening::Network,
+                ..self.line_number(number)
+            }),
+            sending_complete: !manner.digit_by_digit,
+            accompanying: Accompanying { redirecting, ..Accompanying::default() },
         };
         let line_call =
             self.trunks[trunk].interface.setup(now, &setup).map_err(|error| error.to_string())?;
@@ -440,6 +457,7 @@ impl Exchange {
                 telephone,
                 outgoing,
                 other,
+                stated: Stated::default(),
                 trunk,
                 line_call,
                 timeslot,
@@ -517,12 +535,12 @@ impl Exchange {
     fn order(&mut self, order: Order) {
         // Whoever asked may have gone meanwhile: answers that nobody takes are dropped.
         match order {
-            Order::Call { telephone, to, digit_by_digit, reply } => {
-                let _ = reply.send(self.call_out(&telephone, &to, digit_by_digit));
+            Order::Call { telephone, to, manner, reply } => {
+                let _ = reply.send(self.call_out(&telephone, &to, &manner));
             }
-            Order::HangUp { call, reply } => {
+            Order::HangUp { call, cause, reply } => {
                 let known = self.calls.contains_key(&call);
-                self.request(call, Request::Disconnect { cause: 16, in_band: false });
+                self.request(call, Request::Disconnect { cause, in_band: false });
                 let _ = reply.send(known);
             }
             Order::Key { call, digits, reply } => {
@@ -551,6 +569,7 @@ impl Exchange {
             call: number,
             telephone: self.configuration.telephones[call.telephone_index].number.to_string(),
             other: call.other.clone(),
+            stated: call.stated.clone(),
             outgoing: call.outgoing,
             state: call.state.to_owned(),
             cause: call.cause,
@@ -606,6 +625,44 @@ impl Exchange {
         for trunk in &self.trunks {
             trunk.span.stop();
         }
+    }
+}
+
+/// What a SETUP of the gateway's says of its caller.
+fn stated(setup: &Setup) -> Stated {
+    let redirecting = setup.accompanying.redirecting.as_ref();
+    let calling = setup.calling.as_ref();
+    Stated {
+        presentation: calling.map(|number| {
+            let text = match number.presentation {
+                Presentation::Allowed => "allowed",
+                Presentation::Restricted => "restricted",
+                Presentation::NotAvailable => "not_available",
+                Presentation::Reserved => "reserved",
+            };
+            text.to_owned()
+        }),
+        screening: calling.map(|number| {
+            let text = match number.screening {
+                Screening::UserNotScreened => "user_not_screened",
+                Screening::UserPassed => "user_passed",
+                Screening::UserFailed => "user_failed",
+                Screening::Network => "network",
+            };
+            text.to_owned()
+        }),
+        number_type: calling.map(|number| {
+            let text = match number.number_type {
+                NumberType::International => "international",
+                NumberType::National => "national",
+                NumberType::Subscriber => "subscriber",
+                NumberType::Unknown => "unknown",
+                _ => "other",
+            };
+            text.to_owned()
+        }),
+        redirecting: redirecting.map(|redirecting| redirecting.number.digits.clone()),
+        redirecting_reason: redirecting.and_then(|by| by.reason).map(RedirectionReason::bits),
     }
 }
 

@@ -11,6 +11,7 @@ mod configuration;
 mod dig;
 mod digits;
 mod hostile;
+mod interworking;
 mod line;
 mod operations;
 mod overload;

@@ -16,6 +16,7 @@ use std::time::{Duration, Instant};
 use trunkline_number::{Dialled, E164};
 
 use crate::congestion::Congestion;
+use crate::identity::{Calling, Identity, Redirection};
 use crate::interworking::{Location, cause};
 use crate::record::{Between, CallRecord, LegEnd, LegMedium, LegRecord, ReleasedBy};
 use crate::routing::{CallsFrom, LineNumber, NumberType, PacketTarget, Routing, Via};
@@ -26,7 +27,7 @@ mod hold;
 #[cfg(test)]
 mod tests;
 
-use call::{Call, Leg, Phase, Way};
+use call::{Call, Leg, Parties, Phase, Way};
 pub use hold::Wish;
 
 /// A call of this gateway, counted from 1.
@@ -44,10 +45,10 @@ pub struct PacketOffer {
     pub peer: String,
     /// Called number as written.
     pub called: String,
-    /// Calling number as written, if there is one.
-    pub calling: Option<String>,
-    /// The caller asked that the number not be shown.
-    pub calling_restricted: bool,
+    /// Who calls, the number as written.
+    pub calling: Option<Identity<String>>,
+    /// Who redirected the call.
+    pub redirection: Option<Redirection<String>>,
     /// How many more switches the call may pass, ourselves not counted (Max-Forwards of RFC 3261
     /// §20.22), where the caller says so.
     pub hops: Option<u8>,
@@ -60,19 +61,10 @@ pub struct LineOffer {
     pub channel: BChannel,
     /// Called number.
     pub called: LineNumber,
-    /// Calling number, if there is one.
-    pub calling: Option<LineNumber>,
-    /// The caller's number is not to be shown.
-    pub calling_restricted: bool,
-}
-
-/// Calling number as handed to the egress leg.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Calling {
-    /// The number as E.164.
-    pub number: E164,
-    /// Not to be shown to the called person.
-    pub restricted: bool,
+    /// Who calls.
+    pub calling: Option<Identity<LineNumber>>,
+    /// Who redirected the call.
+    pub redirection: Option<Redirection<LineNumber>>,
 }
 
 /// What the directory said.
@@ -140,6 +132,8 @@ pub enum Action {
         called: LineNumber,
         /// Calling number.
         calling: Option<Calling>,
+        /// Who redirected the call.
+        redirection: Option<Redirection<E164>>,
     },
     /// Call this target on the packet side.
     DialPacket {
@@ -153,6 +147,8 @@ pub enum Action {
         called: E164,
         /// Calling number.
         calling: Option<Calling>,
+        /// Who redirected the call.
+        redirection: Option<Redirection<E164>>,
         /// How many more switches the call may pass behind the target.
         hops: u8,
     },
@@ -275,21 +271,18 @@ impl CallControl {
     /// A call came in from the packet side.
     pub fn offered_by_packet(&mut self, now: Instant, offer: PacketOffer) -> (CallId, LegId) {
         let dialled = Dialled::parse(&offer.called, &self.routing.profile);
-        let calling = offer.calling.as_deref().and_then(|text| {
-            match Dialled::parse(text, &self.routing.profile) {
-                Ok(Dialled::E164(number)) => {
-                    Some(Calling { number, restricted: offer.calling_restricted })
-                }
-                _ => None,
-            }
-        });
+        let read = |text: &String| self.routing.understood(text);
+        let parties = Parties {
+            calling: offer.calling.and_then(|calling| calling.understood(read)),
+            redirection: offer.redirection.and_then(|by| by.understood(read)),
+        };
         let number = match &dialled {
             Ok(Dialled::E164(number)) => Some(*number),
             _ => None,
         };
         let medium = LegMedium::Packet { peer: offer.peer };
         let congestion = self.congestion();
-        let (call, leg) = self.begin(now, medium, None, offer.called, number, calling);
+        let (call, leg) = self.begin(now, medium, None, offer.called, number, parties);
         if let Some(congestion) = congestion {
             self.refuse(now, call, congestion);
             return (call, leg);
@@ -326,15 +319,16 @@ impl CallControl {
     pub fn offered_by_line(&mut self, now: Instant, offer: LineOffer) -> (CallId, LegId) {
         let seized = self.trunks.seize_channel(offer.channel);
         let number = offer.called.to_e164(&self.routing.profile);
-        let calling = offer.calling.and_then(|calling| {
-            let number = calling.to_e164(&self.routing.profile)?;
-            Some(Calling { number, restricted: offer.calling_restricted })
-        });
+        let read = |number: &LineNumber| number.to_e164(&self.routing.profile);
+        let parties = Parties {
+            calling: offer.calling.and_then(|calling| calling.understood(read)),
+            redirection: offer.redirection.and_then(|by| by.understood(read)),
+        };
         let medium = LegMedium::Line { channel: offer.channel.into() };
         let own = seized.is_ok().then_some(offer.channel);
         let congestion = self.congestion();
         let (call, leg) =
-            self.begin(now, medium, own, offer.called.digits.clone(), number, calling);
+            self.begin(now, medium, own, offer.called.digits.clone(), number, parties);
         if seized.is_err() {
             let why = Release::with_cause(cause::REQUESTED_CIRCUIT_NOT_AVAILABLE);
             self.clear(now, call, why);
@@ -676,13 +670,13 @@ impl CallControl {
         channel: Option<BChannel>,
         called: String,
         number: Option<E164>,
-        calling: Option<Calling>,
+        parties: Parties,
     ) -> (CallId, LegId) {
         self.calls_begun += 1;
         let id = CallId(self.calls_begun);
         let leg = self.new_leg(id);
         let ingress = Leg::new(leg, medium, channel);
-        self.calls.insert(id, Call::new(id, now, ingress, called, number, calling));
+        self.calls.insert(id, Call::new(id, now, ingress, called, number, parties));
         (id, leg)
     }
 
@@ -765,8 +759,9 @@ impl CallControl {
         let medium = LegMedium::Line { channel: channel.into() };
         call.phase = Phase::Dialling;
         call.egress.push(Leg::new(leg, medium, Some(channel)));
-        let (ingress, calling) = (call.ingress.id, call.calling.clone());
-        self.actions.push_back(Action::DialLine { call: id, leg, channel, called, calling });
+        let (ingress, Parties { calling, redirection }) = (call.ingress.id, call.parties.clone());
+        let dial = Action::DialLine { call: id, leg, channel, called, calling, redirection };
+        self.actions.push_back(dial);
         self.actions.push_back(Action::Join { call: id, ingress, egress: leg });
     }
 
@@ -776,8 +771,10 @@ impl CallControl {
         let called = call.number.expect("only understood numbers are dialled");
         call.phase = Phase::Dialling;
         call.egress.push(Leg::new(leg, LegMedium::Packet { peer: target.0.clone() }, None));
-        let (ingress, calling, hops) = (call.ingress.id, call.calling.clone(), call.hops);
-        self.actions.push_back(Action::DialPacket { call: id, leg, target, called, calling, hops });
+        let (ingress, hops) = (call.ingress.id, call.hops);
+        let Parties { calling, redirection } = call.parties.clone();
+        let dial = Action::DialPacket { call: id, leg, target, called, calling, redirection, hops };
+        self.actions.push_back(dial);
         self.actions.push_back(Action::Join { call: id, ingress, egress: leg });
     }
 
@@ -896,7 +893,12 @@ fn record_of(call: Call) -> CallRecord {
         call: call.id,
         called: call.called,
         number: call.number,
-        calling: call.calling.map(|calling| calling.number.to_string()),
+        calling: call.parties.calling.and_then(|by| by.number).map(|number| number.to_string()),
+        redirecting: call
+            .parties
+            .redirection
+            .and_then(|by| by.by.number)
+            .map(|number| number.to_string()),
         ended_at: call.ended_at.expect("a call that is over has ended"),
         ingress: leg(call.ingress),
         egress: call.egress.into_iter().map(leg).collect(),

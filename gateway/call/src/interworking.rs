@@ -1,9 +1,16 @@
 //! Q.850 causes to SIP statuses and back.
 //!
 //! The two directions are tables of their own and not inverses of one another: a SIP 480 becomes
-//! cause 18 towards the line, a cause 18 becomes SIP 408 (RFC 3398 §7.2.4.1 and §8.2.6.1). Where a
-//! SIP message carries a Reason header with a Q.850 cause (RFC 3326, RFC 6432), that cause is
-//! better than the table and the caller uses it instead.
+//! cause 18 towards the line, a cause 18 becomes SIP 408 (RFC 3398 §7.2.4.1 and §8.2.6.1). They are
+//! data ([`tables`]), one column a standard, and what a gateway uses of them is a [`CauseMap`], in
+//! which an operator can set single entries. Where a SIP message carries a Reason header with a
+//! Q.850 cause (RFC 3326, RFC 6432), that cause is better than the table and is used instead.
+
+mod map;
+pub mod tables;
+
+pub use map::{CauseMap, Entry};
+pub use tables::Standard;
 
 /// Causes of Q.850 that call control itself gives.
 pub mod cause {
@@ -48,96 +55,6 @@ impl Location {
     pub const USER: Self = Self(0);
 }
 
-/// Cause to final SIP status, RFC 3398 §7.2.4.1; sorted by cause.
-pub const STATUS_OF_CAUSE: &[(u8, u16)] = &[
-    (1, 404),
-    (2, 404),
-    (3, 404),
-    (16, 480), // Not in the table (a BYE carries it); before answer the line side ended the call.
-    (17, 486),
-    (18, 408),
-    (19, 480),
-    (20, 480),
-    (21, 403),
-    (22, 410),
-    (23, 410),
-    (26, 404),
-    (27, 502),
-    (28, 484),
-    (29, 501),
-    (31, 480),
-    (34, 503),
-    (38, 503),
-    (41, 503),
-    (42, 503),
-    (44, 503), // Not in the table; a channel that cannot be had is a lack of circuits as 34 is.
-    (47, 503),
-    (55, 403),
-    (57, 403),
-    (58, 503),
-    (65, 488),
-    (70, 488),
-    (79, 501),
-    (87, 403),
-    (88, 503),
-    (102, 504),
-    (111, 500),
-    (127, 500),
-];
-
-/// Final SIP status to cause, RFC 3398 §8.2.6.1; sorted by status.
-pub const CAUSE_OF_STATUS: &[(u16, u8)] = &[
-    (400, 41),
-    (401, 21),
-    (402, 21),
-    (403, 21),
-    (404, 1),
-    (405, 63),
-    (406, 79),
-    (407, 21),
-    (408, 102),
-    (410, 22),
-    (413, 127),
-    (414, 127),
-    (415, 79),
-    (416, 127),
-    (420, 127),
-    (421, 127),
-    (423, 127),
-    (480, 18),
-    (481, 41),
-    (482, 25),
-    (483, 25),
-    (484, 28),
-    (485, 1),
-    (486, 17),
-    (487, 16), // Not in the table: 487 answers our own CANCEL, which is normal clearing.
-    (488, 65), // The table looks at Warning; without one the bearer was what did not fit.
-    (500, 41),
-    (501, 79),
-    (502, 38),
-    (503, 41),
-    (504, 102),
-    (505, 127),
-    (513, 127),
-    (600, 17),
-    (603, 21),
-    (604, 1),
-    (606, 65), // As 488.
-];
-
-/// The final SIP status for a call that the line side cleared with `cause` before answer.
-///
-/// `from_user` says that the cause came from the called user (Q.850 location 0): a call that the
-/// person refused is then 603, not 403 (RFC 3398 §7.2.4.1, note on cause 21). Causes without an
-/// entry go by their class as RFC 3398 asks: 500.
-pub fn status_of_cause(cause: u8, from_user: bool) -> u16 {
-    if cause == 21 && from_user {
-        return 603;
-    }
-    STATUS_OF_CAUSE.iter().find(|(known, _)| *known == cause).map_or(500, |(_, status)| *status)
-}
-
 /// The final status that answers the caller when whoever was called on the packet side refused with
 /// `status`; none where that says nothing to the caller, and the cause has to.
 pub fn status_onward(status: u16) -> Option<u16> {
@@ -150,20 +67,18 @@ pub fn status_onward(status: u16) -> Option<u16> {
     }
 }
 
-/// The Q.850 cause for a SIP final `status` without a Reason header.
-///
-/// Statuses without an entry are treated as the x00 of their class (RFC 3261 §8.1.3.2).
-pub fn cause_of_status(status: u16) -> u8 {
-    let find = |wanted: u16| CAUSE_OF_STATUS.iter().find(|(known, _)| *known == wanted);
-    find(status).or_else(|| find(status / 100 * 100)).map_or(127, |(_, cause)| *cause)
-}
-
 /// What a cause means, in the words of Q.850, for logs and records.
 pub fn cause_text(cause: u8) -> &'static str {
     match cause {
         1 => "unallocated number",
         2 => "no route to specified transit network",
         3 => "no route to destination",
+        4 => "send special information tone",
+        5 => "misdialled trunk prefix",
+        6 => "channel unacceptable",
+        7 => "call awarded and being delivered in an established channel",
+        8 => "preemption",
+        9 => "preemption, circuit reserved for reuse",
         16 => "normal call clearing",
         17 => "user busy",
         18 => "no user responding",
@@ -172,6 +87,7 @@ pub fn cause_text(cause: u8) -> &'static str {
         21 => "call rejected",
         22 => "number changed",
         23 => "redirection to new destination",
+        24 => "call rejected due to a feature at the destination",
         25 => "exchange routing error",
         26 => "non-selected user clearing",
         27 => "destination out of order",
@@ -210,42 +126,5 @@ pub fn cause_text(cause: u8) -> &'static str {
         111 => "protocol error, unspecified",
         127 => "interworking, unspecified",
         _ => "cause without a text",
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn tables_are_sorted_and_without_doubles() {
-        assert!(STATUS_OF_CAUSE.windows(2).all(|pair| pair[0].0 < pair[1].0));
-        assert!(CAUSE_OF_STATUS.windows(2).all(|pair| pair[0].0 < pair[1].0));
-    }
-
-    #[test]
-    fn directions_are_not_inverses() {
-        assert_eq!(cause_of_status(480), 18);
-        assert_eq!(status_of_cause(18, true), 408);
-    }
-
-    #[test]
-    fn a_resource_that_is_unavailable_is_503_not_480() {
-        // The complaint of a carrier about another gateway: cause 47 came out as 480.
-        assert_eq!(status_of_cause(47, false), 503);
-    }
-
-    #[test]
-    fn a_person_who_refuses_is_603_and_a_network_that_refuses_403() {
-        assert_eq!(status_of_cause(21, true), 603);
-        assert_eq!(status_of_cause(21, false), 403);
-    }
-
-    #[test]
-    fn unknown_values_fall_back_to_their_class() {
-        assert_eq!(status_of_cause(99, false), 500);
-        assert_eq!(cause_of_status(599), 41);
-        assert_eq!(cause_of_status(499), 41);
-        assert_eq!(cause_of_status(302), 127);
     }
 }

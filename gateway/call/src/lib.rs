@@ -17,6 +17,7 @@
 
 pub mod congestion;
 pub mod control;
+pub mod identity;
 pub mod interworking;
 pub mod record;
 pub mod routing;

@@ -124,6 +124,8 @@ pub struct CallRecord {
     pub number: Option<E164>,
     /// The calling number as far as known.
     pub calling: Option<String>,
+    /// The number that redirected the call, as far as known.
+    pub redirecting: Option<String>,
     /// The party that called.
     pub ingress: LegRecord,
     /// The parties that were called, in the order tried; more than one after a reroute.

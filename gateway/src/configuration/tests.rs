@@ -43,6 +43,17 @@ fn limits_that_would_clear_every_call_or_overflow_are_refused() {
 }
 
 #[test]
+fn causes_and_statuses_that_do_not_exist_are_refused() {
+    assert_refused("causes: { to_status: { 128: 503 } }\n", "causes.to_status.128", "from 1 to 127");
+    assert_refused("causes: { to_status: { 34: 200 } }\n", "causes.to_status.34", "from 400 to 699");
+    assert_refused("causes: { to_cause: { 180: 16 } }\n", "causes.to_cause.180", "from 300 to 699");
+    assert_refused("causes: { to_cause: { 480: 0 } }\n", "causes.to_cause.480", "from 1 to 127");
+    let text = "causes: { standard: q1912_5, to_status: { 34: 486 } }\n";
+    let causes = read(&format!("{LEAST}{text}")).unwrap().causes;
+    assert_eq!((causes.status_of_cause(34, false), causes.status_of_cause(18, false)), (486, 480));
+}
+
+#[test]
 fn a_packet_time_that_a_codec_does_not_have_is_refused() {
     let text = LEAST.replace("127.0.0.1 }", "127.0.0.1, ptime_ms: 30 }");
     assert!(read(&format!("{text}codecs: [pcma]\n")).is_ok());

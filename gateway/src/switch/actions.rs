@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use trunkline_call::control::{InquiryReply, Release};
+use trunkline_call::identity::{Calling, Redirection};
 use trunkline_call::routing::{LineNumber, NumberType, PacketTarget};
 use trunkline_call::trunk::BChannel;
 use trunkline_call::{Action, CallId, LegId};
@@ -13,7 +14,8 @@ use trunkline_isdn::{Request, TransferCapability};
 use trunkline_number::E164;
 use trunkline_sip::{OutgoingInvite, Sdp, SipError, Uri};
 
-use super::lines::{calling_number, request_of_release};
+use super::identities::{Telling, number_of, redirecting_of};
+use super::lines::{Parties, request_of_release};
 use super::packet_legs::PacketLeg;
 use super::voice::{Caller, VoiceError};
 use super::{BEARER_NOT_IMPLEMENTED, CallName, Switch, TEMPORARY_FAILURE, packet_legs};
@@ -26,11 +28,12 @@ impl Switch {
             // Refused for another reason before its turn came: nobody's telephone is to ring.
             Action::DialLine { leg, .. } | Action::DialPacket { leg, .. }
                 if self.control.is_releasing(leg) => {}
-            Action::DialLine { leg, channel, called, calling, .. } => {
-                self.dial_line(now, leg, channel, &called, calling);
+            Action::DialLine { leg, channel, called, calling, redirection, .. } => {
+                self.dial_line(now, leg, channel, &called, &calling, &redirection);
             }
-            Action::DialPacket { leg, target, called, calling, hops, .. } => {
-                self.dial_packet(now, leg, &target, called, calling, hops);
+            Action::DialPacket { leg, target, called, calling, redirection, hops, .. } => {
+                let parties = (calling.as_ref(), redirection.as_ref());
+                self.dial_packet(now, leg, &target, called, parties, hops);
             }
             Action::Join { ingress, egress, .. } => self.join(ingress, egress),
             Action::Proceed { leg } => self.ask_line(now, leg, Request::Proceeding),
@@ -89,19 +92,30 @@ impl Switch {
         leg: LegId,
         channel: BChannel,
         called: &LineNumber,
-        calling: Option<trunkline_call::control::Calling>,
+        calling: &Option<Calling>,
+        redirection: &Option<Redirection<E164>>,
     ) {
         let profile = &self.control.routing.profile;
-        let number = calling
-            .as_ref()
-            .map(|calling| LineNumber::from_e164(&calling.number, NumberType::National, profile));
         let caller = self.control.ingress_of(leg).and_then(|leg| self.lines.caller(leg));
-        let (bearer, calling) = match caller {
-            Some(caller) => (caller.bearer, caller.calling_onward(number.as_ref())),
+        let (bearer, parties) = match caller {
+            Some(caller) => {
+                let number = calling.as_ref().and_then(|calling| calling.number.as_ref());
+                let number = number
+                    .map(|number| LineNumber::from_e164(number, NumberType::National, profile));
+                let calling = caller.calling_onward(number.as_ref());
+                let redirecting = caller.redirecting.clone();
+                (caller.bearer, Parties { calling, redirecting })
+            }
             None => {
-                let calling = calling.as_ref().zip(number.as_ref());
-                let speech = self.lines.spans[channel.span].speech();
-                (speech, calling.map(|(calling, number)| calling_number(calling, number)))
+                let span = &self.lines.spans[channel.span];
+                let form = (span.side, NumberType::National, profile);
+                let parties = Parties {
+                    calling: calling.as_ref().map(|by| number_of(by, form.0, form.1, form.2)),
+                    redirecting: redirection
+                        .as_ref()
+                        .map(|by| redirecting_of(by, form.0, form.1, form.2)),
+                };
+                (span.speech(), parties)
             }
         };
         let text = format!(
@@ -109,7 +123,7 @@ impl Switch {
             called.digits, self.lines.spans[channel.span].name, channel.timeslot
         );
         self.ladder(leg, 410, &text);
-        if let Err(error) = self.lines.dial(now, leg, channel, bearer, called, calling) {
+        if let Err(error) = self.lines.dial(now, leg, channel, bearer, called, parties) {
             tracing::warn!(%error, "the line cannot be dialled");
             // Q.850 38: network out of order.
             self.control.leg_released(now, leg, Release::by_gateway(38));
@@ -122,11 +136,11 @@ impl Switch {
         leg: LegId,
         target: &PacketTarget,
         called: E164,
-        calling: Option<trunkline_call::control::Calling>,
+        parties: (Option<&Calling>, Option<&Redirection<E164>>),
         hops: u8,
     ) {
         self.ladder(leg, 409, &format!("INVITE to {}", target.0));
-        let outcome = self.invite(leg, target, called, calling, hops);
+        let outcome = self.invite(leg, target, called, parties, hops);
         if let Err(error) = outcome {
             self.voice.give_up(leg);
             let voice_error = error.downcast_ref::<VoiceError>();
@@ -172,7 +186,7 @@ impl Switch {
         leg: LegId,
         target: &PacketTarget,
         called: E164,
-        calling: Option<trunkline_call::control::Calling>,
+        (calling, redirection): (Option<&Calling>, Option<&Redirection<E164>>),
         hops: u8,
     ) -> Result<(), Box<dyn std::error::Error>> {
         let mut uri: Uri = target.0.parse()?;
@@ -181,22 +195,12 @@ impl Switch {
         }
         let terms = self.configuration.terms_with(target, &uri.host);
         let offer = self.offer(leg, &terms)?;
-        let own = self.configuration.file.rtp.address.to_string();
-        let (user, mut headers) = match &calling {
-            Some(calling) if calling.restricted => {
-                let mut headers = vec![("Privacy".to_owned(), "id".to_owned())];
-                // RFC 3325 §5: the number goes to whom we trust, not to the called person.
-                if self.configuration.trusts(&uri.host) {
-                    let identity = format!("<sip:{}@{own}>", calling.number);
-                    headers.push(("P-Asserted-Identity".to_owned(), identity));
-                }
-                ("anonymous".to_owned(), headers)
-            }
-            Some(calling) => (calling.number.to_string(), Vec::new()),
-            None => ("anonymous".to_owned(), Vec::new()),
-        };
-        let mut invite = OutgoingInvite::new(uri, Uri::sip(&user, &own, None), offer);
-        invite.headers.append(&mut headers);
+        let own = self.configuration.file.rtp.address;
+        let trusted = self.configuration.trusts(&uri.host);
+        let mut stated = Telling { own, target: &uri, trusted }.state(calling, redirection);
+        let from = Uri::sip(&stated.from, &own.to_string(), None);
+        let mut invite = OutgoingInvite::new(uri, from, offer);
+        invite.headers.append(&mut stated.headers);
         invite.headers.push(("Max-Forwards".to_owned(), hops.to_string()));
         let again_plain = (terms.srtp == SrtpPolicy::Prefer).then(|| Box::new(invite.clone()));
         self.call_packet(leg, invite, again_plain)?;
@@ -288,7 +292,7 @@ impl Switch {
             return;
         }
         if let Some(packet) = self.packets.remove(leg) {
-            packet_legs::release(&self.endpoint, leg, &packet, release);
+            packet_legs::release(&self.endpoint, &self.configuration.causes, leg, &packet, release);
         }
         self.voice.close(leg);
         self.control.leg_released(now, leg, release);

@@ -4,13 +4,14 @@
 use std::time::Instant;
 
 use trunkline_call::LegId;
-use trunkline_call::control::{LineOffer, Release};
+use trunkline_call::control::Release;
 use trunkline_call::trunk::{BChannel, SpanIndex};
-use trunkline_isdn::{Indication, Output, Presentation, Request, Setup, TransferCapability};
+use trunkline_isdn::{Indication, Output, Request, Setup, TransferCapability};
 use trunkline_tdm::SpanEvent;
 
 use super::dialling::Dialling;
-use super::lines::{LineCaller, LineLeg, line_number, release_of_line};
+use super::identities::offer_of_setup;
+use super::lines::{LineCaller, LineLeg, release_of_line};
 use super::voice::OnTimeslot;
 use super::{BEARER_NOT_IMPLEMENTED, NORMAL_CALL_CLEARING, Switch};
 
@@ -214,17 +215,14 @@ impl Switch {
         *self.calls.offered.entry("line").or_default() += 1;
         self.look_for_room(now);
         let channel = BChannel { span, timeslot: setup.channel };
-        let calling = setup.calling.as_ref();
-        let offer = LineOffer {
-            channel,
-            called: line_number(&setup.called),
-            calling: calling.map(line_number),
-            calling_restricted: calling
-                .is_some_and(|calling| calling.presentation != Presentation::Allowed),
-        };
+        let offer = offer_of_setup(channel, setup);
         let number = offer.called.to_e164(&self.control.routing.profile);
         let (call, leg) = self.control.offered_by_line(now, offer);
-        let caller = LineCaller { bearer: setup.bearer, calling: setup.calling.clone() };
+        let caller = LineCaller {
+            bearer: setup.bearer,
+            calling: setup.calling.clone(),
+            redirecting: setup.accompanying.redirecting.clone(),
+        };
         self.lines.insert_caller(leg, LineLeg { call: line_call, channel }, caller);
         let name = self.name_call(call, number);
         tracing::info!(

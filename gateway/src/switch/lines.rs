@@ -5,13 +5,13 @@ use std::time::Instant;
 
 use tokio::sync::mpsc;
 use trunkline_call::LegId;
-use trunkline_call::control::{Calling, Release};
+use trunkline_call::control::Release;
 use trunkline_call::interworking as call;
 use trunkline_call::routing::{LineNumber, NumberType};
 use trunkline_call::trunk::{BChannel, SpanIndex};
 use trunkline_isdn::{
-    self as isdn, BearerCapability, Cause, IsdnError, Location, Number, Output, Presentation,
-    PrimaryRate, Request, Screening, Setup, TransferCapability, Variant,
+    self as isdn, Accompanying, BearerCapability, Cause, IsdnError, Location, Number, Output,
+    PrimaryRate, Redirecting, Request, Setup, Side, TransferCapability, Variant,
 };
 use trunkline_tdm::{
     AlarmState, Clock, DahdiLine, Line, Span, SpanConfig, SpanEvent, TdmError, TdmoeConfig,
@@ -30,6 +30,8 @@ pub struct LineSpan {
     pub span: Span,
     /// What is spoken on its D channel.
     pub interface: PrimaryRate,
+    /// Side that we are.
+    pub side: Side,
     /// National variant of that.
     pub variant: Variant,
     /// A number that comes digit by digit is whole with so many; none: numbers come whole.
@@ -78,6 +80,8 @@ pub struct LineCaller {
     pub bearer: BearerCapability,
     /// Calling number as it came.
     pub calling: Option<Number>,
+    /// Redirecting number as it came.
+    pub redirecting: Option<Redirecting>,
 }
 
 impl LineCaller {
@@ -94,6 +98,15 @@ impl LineCaller {
             None => came.clone(),
         })
     }
+}
+
+/// Whose numbers SETUP carries besides the called one.
+#[derive(Clone, Debug, Default)]
+pub struct Parties {
+    /// Who calls.
+    pub calling: Option<Number>,
+    /// Who redirected the call.
+    pub redirecting: Option<Redirecting>,
 }
 
 /// All spans and the legs on them.
@@ -177,11 +190,13 @@ impl Lines {
                     }
                 }
             });
+            let side = interface.side;
             let interface = PrimaryRate::new(interface);
             lines.spans.push(LineSpan {
                 name: entry.name.clone(),
                 span,
                 interface,
+                side,
                 variant,
                 overlap_receiving_digits: entry.overlap_receiving_digits,
                 line: line_status(&entry.line),
@@ -250,7 +265,7 @@ impl Lines {
         channel: BChannel,
         bearer: BearerCapability,
         called: &LineNumber,
-        calling: Option<Number>,
+        parties: Parties,
     ) -> Result<(), IsdnError> {
         let bearer = self.spans[channel.span].bearer_onward(bearer);
         let setup = Setup {
@@ -258,9 +273,12 @@ impl Lines {
             exclusive: true,
             bearer,
             called: Number::new(number_type(called.number_type), called.digits.clone()),
-            calling,
+            calling: parties.calling,
             sending_complete: true,
-            ..Setup::default()
+            accompanying: Accompanying {
+                redirecting: parties.redirecting,
+                ..Accompanying::default()
+            },
         };
         let call = self.spans[channel.span].interface.setup(now, &setup)?;
         self.insert(leg, LineLeg { call, channel });
@@ -303,19 +321,6 @@ impl Lines {
     }
 }
 
-/// The calling number as SETUP carries it; `number` is already in the line's form.
-pub fn calling_number(calling: &Calling, number: &LineNumber) -> Number {
-    Number {
-        presentation: if calling.restricted {
-            Presentation::Restricted
-        } else {
-            Presentation::Allowed
-        },
-        screening: Screening::UserNotScreened,
-        ..Number::new(number_type(number.number_type), number.digits.clone())
-    }
-}
-
 /// A number of the line for call control.
 pub fn line_number(number: &Number) -> LineNumber {
     let number_type = match number.number_type {
@@ -327,7 +332,7 @@ pub fn line_number(number: &Number) -> LineNumber {
     LineNumber { number_type, digits: number.digits.clone() }
 }
 
-fn number_type(number_type: NumberType) -> isdn::NumberType {
+pub(super) fn number_type(number_type: NumberType) -> isdn::NumberType {
     match number_type {
         NumberType::Unknown => isdn::NumberType::Unknown,
         NumberType::International => isdn::NumberType::International,
@@ -421,6 +426,7 @@ pub fn counters(span: &LineSpan) -> BTreeMap<&'static str, u64> {
 #[cfg(test)]
 mod tests {
     use trunkline_call::record::ReleasedBy;
+    use trunkline_isdn::{Presentation, Screening};
 
     use super::*;
 
@@ -454,8 +460,11 @@ mod tests {
             screening: Screening::Network,
             ..Number::new(isdn::NumberType::Unknown, "0469595678")
         };
-        let caller =
-            LineCaller { bearer: BearerCapability::default(), calling: Some(came.clone()) };
+        let caller = LineCaller {
+            bearer: BearerCapability::default(),
+            calling: Some(came.clone()),
+            redirecting: None,
+        };
         let national =
             LineNumber { number_type: NumberType::National, digits: "469595678".to_owned() };
         let onward = caller.calling_onward(Some(&national)).expect("a number");

@@ -4,10 +4,10 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 
 use trunkline_call::LegId;
-use trunkline_call::control::{PacketOffer, Release};
-use trunkline_call::interworking::{Location, cause_of_status, status_of_cause, status_onward};
+use trunkline_call::control::Release;
+use trunkline_call::interworking::{CauseMap, Location, status_onward};
 use trunkline_call::record::ReleasedBy;
-use trunkline_sip::{Endpoint, IncomingInvite, OutgoingInvite, Rejection, Scheme, Sdp, Uri};
+use trunkline_sip::{Endpoint, OutgoingInvite, Rejection, Scheme, Sdp, Uri};
 
 use super::congestion::retry_after_s;
 
@@ -86,35 +86,6 @@ impl PacketLegs {
     }
 }
 
-/// What call control is told of an INVITE.
-///
-/// The called number is the request URI's; for a `sip:` URI its user part. The calling number is
-/// the one that a trusted peer vouches for, if there is one (RFC 3325 §9.1), else that of From.
-pub fn offer_of(invite: &IncomingInvite, trusted: bool) -> PacketOffer {
-    // RFC 3325 §5: what a peer outside the trust domain asserts is not used.
-    let identities = invite.asserted_identity.iter().filter(|_| trusted);
-    let asserted = identities.into_iter().find_map(|value| {
-        let uri = value.split('<').nth(1).and_then(|rest| rest.split('>').next()).unwrap_or(value);
-        uri.trim().parse::<Uri>().ok().map(|uri| uri.user)
-    });
-    let from = &invite.from.uri;
-    let calling = asserted.or_else(|| (!from.user.is_empty()).then(|| from.user.clone()));
-    // RFC 3323 §4.2: any of these asks that the identity not be shown; "none" asks that it be.
-    let calling_restricted = invite.privacy.as_deref().is_some_and(|privacy| {
-        let asks = |value: &str| {
-            ["id", "user", "header"].iter().any(|asked| value.trim().eq_ignore_ascii_case(asked))
-        };
-        privacy.split(';').any(asks)
-    });
-    PacketOffer {
-        peer: format!("{} {}", invite.source, invite.transport),
-        called: invite.request_uri.user.clone(),
-        calling,
-        calling_restricted,
-        hops: invite.max_forwards,
-    }
-}
-
 /// Whether a request URI names a number at all: `tel:`, or `sip:` with a user part.
 pub fn names_a_number(uri: &Uri) -> bool {
     !uri.user.is_empty() && matches!(uri.scheme, Scheme::Sip | Scheme::Sips | Scheme::Tel)
@@ -122,12 +93,18 @@ pub fn names_a_number(uri: &Uri) -> bool {
 
 /// Ends a SIP leg as its state asks for: a final response, a CANCEL or a BYE, with the Q.850 cause
 /// in a Reason header (RFC 3326, RFC 6432). Who finds no room is told when to come back.
-pub fn release(endpoint: &Endpoint, leg: LegId, packet: &PacketLeg, release: Release) {
+pub fn release(
+    endpoint: &Endpoint,
+    causes: &CauseMap,
+    leg: LegId,
+    packet: &PacketLeg,
+    release: Release,
+) {
     let outcome = if packet.incoming && !packet.answered {
         // What was said on the packet side is said there, where it means something.
         let status = release.status.and_then(status_onward);
         let status =
-            status.unwrap_or_else(|| status_of_cause(release.cause, release.is_from_user()));
+            status.unwrap_or_else(|| causes.status_of_cause(release.cause, release.is_from_user()));
         endpoint.reject(
             packet.sip,
             Rejection {
@@ -147,9 +124,9 @@ pub fn release(endpoint: &Endpoint, leg: LegId, packet: &PacketLeg, release: Rel
 
 /// The release that a failed call attempt means: the peer's own cause where it gave one
 /// (RFC 6432), else that of the table.
-pub fn release_of_failure(status: u16, cause: Option<u8>) -> Release {
+pub fn release_of_failure(causes: &CauseMap, status: u16, cause: Option<u8>) -> Release {
     Release {
-        cause: cause.unwrap_or_else(|| cause_of_status(status)),
+        cause: cause.unwrap_or_else(|| causes.cause_of_status(status)),
         location: matches!(status, 486 | 600 | 603).then_some(Location::USER),
         status: Some(status),
         by: ReleasedBy::Peer,

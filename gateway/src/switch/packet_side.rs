@@ -8,9 +8,8 @@ use trunkline_call::interworking::Location;
 use trunkline_call::routing::PacketTarget;
 use trunkline_sip::{Event as SipEvent, IncomingInvite, Sdp, Uri};
 
-use super::packet_legs::{
-    PacketLeg, names_a_number, offer_of, refuses_the_offer, release_of_failure,
-};
+use super::identities::offer_of_invite;
+use super::packet_legs::{PacketLeg, names_a_number, refuses_the_offer, release_of_failure};
 use super::voice::VoiceError;
 use super::{BEARER_NOT_IMPLEMENTED, Switch, TEMPORARY_FAILURE};
 use crate::configuration::SrtpPolicy;
@@ -79,7 +78,7 @@ impl Switch {
         self.look_for_room(now);
         let host = invite.source.ip().to_string();
         let trusted = self.configuration.trusts(&host);
-        let (call, leg) = self.control.offered_by_packet(now, offer_of(invite, trusted));
+        let (call, leg) = self.control.offered_by_packet(now, offer_of_invite(invite, trusted));
         let number = match self.control.routing.understood(&invite.request_uri.user) {
             Some(number) if names_a_number(&invite.request_uri) => Some(number),
             _ => None,
@@ -200,7 +199,8 @@ impl Switch {
         if let Some(leg) = self.packets.leg_of(sip) {
             self.voice.give_up(leg);
         }
-        self.packet_gone(now, sip, release_of_failure(status, cause));
+        let release = release_of_failure(&self.configuration.causes, status, cause);
+        self.packet_gone(now, sip, release);
     }
 
     /// Somebody on the packet side whom somebody else there has called has answered: the caller gets

@@ -10,7 +10,6 @@ use rsipstack::dialog::dialog::DialogStateReceiver;
 use rsipstack::dialog::invitation::{InviteAsyncResult, InviteOption};
 use rsipstack::dialog::invite_dialog::InviteDialog;
 use rsipstack::sip::headers::make_header;
-use rsipstack::sip::prelude::HeadersExt;
 use rsipstack::sip::{self, Header, Response, StatusCode, StatusCodeKind};
 use rsipstack::transport::tcp::TcpConnection;
 use rsipstack::transport::{SipAddr, SipConnection};
@@ -163,7 +162,7 @@ impl Leg {
         self.emit(Event::Failed {
             leg: self.id,
             status: u16::from(response.status_code.clone()),
-            cause: response.reason_header().and_then(|header| reason::cause(header.value())),
+            cause: reason::of(&response.headers),
             retry_after_s,
         })
         .await;

@@ -113,6 +113,37 @@ impl Scenario {
         self
     }
 
+    /// With further header lines in the message that was sent last.
+    pub fn and(mut self, lines: &str) -> Self {
+        let at = ["Max-Forwards: 70\n", "[last_CSeq:]\n"]
+            .iter()
+            .filter_map(|line| self.steps.rfind(line).map(|at| at + line.len()))
+            .max()
+            .expect("a message was sent");
+        self.steps.insert_str(at, &format!("{lines}\n"));
+        self
+    }
+
+    /// A request that must come, with headers whose values fit regular expressions.
+    pub fn expect_request_with(mut self, method: &str, headers: &[(&str, &str)]) -> Self {
+        let mut actions = String::new();
+        let mut variables = Vec::new();
+        for (header, value) in headers {
+            let variable = format!("{}{}", self.count, header.replace('-', ""));
+            let _ = write!(
+                actions,
+                "<ereg regexp=\"{value}\" search_in=\"hdr\" header=\"{header}:\" \
+                 check_it=\"true\" assign_to=\"{variable}\"/>"
+            );
+            variables.push(variable);
+        }
+        self = self.step(&format!(
+            "<recv request=\"{method}\" timeout=\"30000\"><action>{actions}</action></recv>"
+        ));
+        let _ = writeln!(self.steps, "<Reference variables=\"{}\"/>", variables.join(","));
+        self
+    }
+
     /// A request that must come.
     pub fn expect_request(self, method: &str) -> Self {
         self.step(&format!("<recv request=\"{method}\" timeout=\"30000\"/>"))

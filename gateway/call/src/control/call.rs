@@ -6,8 +6,9 @@ use std::time::{Duration, Instant};
 use trunkline_number::E164;
 
 use super::hold::Telling;
-use super::{CallId, Calling, LegId};
+use super::{CallId, LegId};
 use crate::congestion::Congestion;
+use crate::identity::{Calling, Redirection};
 use crate::record::{LegEnd, LegMedium};
 use crate::routing::{NumberType, PacketTarget};
 use crate::trunk::BChannel;
@@ -70,13 +71,20 @@ impl Leg {
     }
 }
 
+/// Whose numbers come with a call besides the called one.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Parties {
+    pub calling: Option<Calling>,
+    pub redirection: Option<Redirection<E164>>,
+}
+
 #[derive(Debug)]
 pub(super) struct Call {
     pub id: CallId,
     pub phase: Phase,
     pub called: String,
     pub number: Option<E164>,
-    pub calling: Option<Calling>,
+    pub parties: Parties,
     pub ingress: Leg,
     /// The legs dialled, the current one last.
     pub egress: Vec<Leg>,
@@ -101,14 +109,14 @@ impl Call {
         ingress: Leg,
         called: String,
         number: Option<E164>,
-        calling: Option<Calling>,
+        parties: Parties,
     ) -> Self {
         Self {
             id,
             phase: Phase::Inquiring,
             called,
             number,
-            calling,
+            parties,
             ingress,
             egress: Vec::new(),
             ways: VecDeque::new(),

@@ -40,8 +40,8 @@ fn packet_offer(called: &str) -> PacketOffer {
     PacketOffer {
         peer: "127.0.0.1:5060".into(),
         called: called.into(),
-        calling: Some("0469-59-5678".into()),
-        calling_restricted: false,
+        calling: Some(Identity::shown("0469-59-5678".into())),
+        redirection: None,
         hops: Some(70),
     }
 }
@@ -51,7 +51,7 @@ fn line_offer(timeslot: u8, called: &str) -> LineOffer {
         channel: BChannel { span: 0, timeslot },
         called: LineNumber { number_type: NumberType::Unknown, digits: called.into() },
         calling: None,
-        calling_restricted: false,
+        redirection: None,
     }
 }
 

@@ -217,7 +217,8 @@ pub enum RedirectionReason {
 }
 
 impl RedirectionReason {
-    fn from_bits(bits: u8) -> Self {
+    /// The reason with this value; its four low bits count.
+    pub fn from_bits(bits: u8) -> Self {
         match bits & 0x0f {
             0 => Self::Unknown,
             1 => Self::Busy,
@@ -230,7 +231,8 @@ impl RedirectionReason {
         }
     }
 
-    fn bits(self) -> u8 {
+    /// Its value.
+    pub fn bits(self) -> u8 {
         match self {
             Self::Unknown => 0,
             Self::Busy => 1,
