@@ -1,6 +1,6 @@
 //! What the fuzzer is seeded with and what it has found, once more.
 
-use trunkline_number::{ClickTarget, CountryProfile, Dialled, LinkedData, Policy};
+use trunkline_number::{ClickTarget, CountryProfile, Dialled, LinkedData, Policy, Trust};
 
 #[path = "../../fuzz/corpus.rs"]
 mod corpus;
@@ -20,11 +20,16 @@ fn numbers_that_are_understood_read_back_as_themselves() {
 #[test]
 fn clicks_and_linked_data_are_read_or_refused() {
     corpus::replay("click_target", |input| {
-        let _ = ClickTarget::parse(&String::from_utf8_lossy(input));
+        if let Ok(ClickTarget::Number(number)) = ClickTarget::parse(&String::from_utf8_lossy(input))
+            && let Ok(dialled) = number.dialled(&CountryProfile::japan())
+        {
+            let _ = Policy::default().check(&dialled);
+        }
     });
     corpus::replay("linked_data", |input| {
         if let Ok(data) = LinkedData::from_bytes(input) {
             assert_eq!(LinkedData::from_bytes(data.to_json().as_bytes()).unwrap(), data);
+            assert_ne!(data.verify(&[], 1_700_000_000), Trust::Trusted);
         }
     });
 }

@@ -1,6 +1,7 @@
 //! Whom to call: from a number typed, a link clicked, or linked data, all of it read as hostile.
 
 use std::io::Read;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use trunkline_number::{
@@ -41,6 +42,9 @@ pub enum CalleeError {
         /// What went wrong.
         error: std::io::Error,
     },
+    /// A folder, a device or a pipe.
+    #[error("{0}: no file, so no linked data")]
+    NoFile(PathBuf),
     /// The file is larger than linked data can be.
     #[error("{0}: larger than {MAX_LINKED_DATA_OCTETS} octets, so it is no linked data")]
     TooLarge(PathBuf),
@@ -114,7 +118,15 @@ fn linked(
 
 fn read(path: &Path) -> Result<Vec<u8>, CalleeError> {
     let failed = |error| CalleeError::File { path: path.to_owned(), error };
-    let file = std::fs::File::open(path).map_err(failed)?;
+    // Not waiting: a pipe that a page has named would keep the phone for ever.
+    let file = std::fs::OpenOptions::new()
+        .read(true)
+        .custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY)
+        .open(path)
+        .map_err(failed)?;
+    if !file.metadata().map_err(failed)?.is_file() {
+        return Err(CalleeError::NoFile(path.to_owned()));
+    }
     let mut octets = Vec::new();
     file.take(MAX_LINKED_DATA_OCTETS as u64 + 1).read_to_end(&mut octets).map_err(failed)?;
     if octets.len() > MAX_LINKED_DATA_OCTETS {

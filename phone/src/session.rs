@@ -92,7 +92,9 @@ async fn follow(
                 status
             }
             Err(error) => {
-                tracing::warn!(%error, "not called");
+                if face.is_window() {
+                    tracing::warn!(%error, "not called");
+                }
                 face.refuse(wanted.text(), &words::refusal(&error, face.language()));
                 ExitCode::FAILURE
             }
@@ -160,7 +162,9 @@ async fn call(
     match engine::call(configuration, callee, wishes, face, signals).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            tracing::warn!(%error, "the call failed");
+            if face.is_window() {
+                tracing::warn!(%error, "the call failed");
+            }
             face.failed(&words::failure(&error, face.language()));
             ExitCode::FAILURE
         }

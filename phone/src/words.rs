@@ -170,7 +170,7 @@ pub fn refusal(error: &CalleeError, language: Language) -> String {
         CalleeError::Distrusted(_) => {
             format!("ページのデータは信頼できません ({error})")
         }
-        CalleeError::Number(_) | CalleeError::TooLarge(_) => {
+        CalleeError::Number(_) | CalleeError::TooLarge(_) | CalleeError::NoFile(_) => {
             format!("ページのデータを電話番号として読めません ({error})")
         }
         CalleeError::File { .. } => format!("ファイルを読めません ({error})"),
