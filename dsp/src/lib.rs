@@ -19,6 +19,7 @@
 //! | [`tone`] | tones with cadence as data; the tones of Japan |
 //! | [`lanes`] | sixteen channels side by side, for the banks of the modules below |
 //! | [`dtmf`] | the digits of push-button dialling: generator and detector |
+//! | [`mf_r2`] | the signals of MFC/R2 between exchanges: generator and detector |
 #![deny(unsafe_code)]
 
 pub mod activity;
@@ -34,6 +35,7 @@ pub mod g711;
 pub mod g722;
 pub mod lanes;
 pub mod level;
+pub mod mf_r2;
 mod noise;
 pub mod opus;
 mod oscillator;
