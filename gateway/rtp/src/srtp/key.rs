@@ -71,14 +71,16 @@ impl Suite {
         }
     }
 
-    const fn cipher_key_octets(self) -> usize {
+    /// Octets of the master key without its salt.
+    pub const fn cipher_key_octets(self) -> usize {
         match self {
             Self::AesCm128HmacSha1_80 | Self::AesCm128HmacSha1_32 | Self::AeadAes128Gcm => 16,
             Self::AeadAes256Gcm => 32,
         }
     }
 
-    const fn salt_octets(self) -> usize {
+    /// Octets of its salt.
+    pub const fn salt_octets(self) -> usize {
         match self {
             Self::AesCm128HmacSha1_80 | Self::AesCm128HmacSha1_32 => 14,
             Self::AeadAes128Gcm | Self::AeadAes256Gcm => 12,
