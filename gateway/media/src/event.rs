@@ -61,6 +61,8 @@ pub enum MediaEventKind {
     RtpTimeout,
     /// Packets come again after a timeout.
     RtpResumed,
+    /// A datagram that is no RTP waits at [`crate::BesideReceiver`].
+    BesideRtp,
     /// The RTP side said that its stream ends (RTCP BYE).
     ByeReceived,
     /// The leg's code failed; the leg is gone, `Closed` follows.

@@ -6,6 +6,7 @@ mod below;
 mod from_line;
 mod incoming;
 mod outgoing;
+mod path;
 mod relay;
 mod reports;
 mod srtp;
@@ -13,6 +14,8 @@ mod translate;
 mod turn;
 mod voice;
 
+pub use path::{BesideReceiver, BesideRtp};
+pub(crate) use path::{BesideSender, ring as beside_rtp};
 pub(crate) use relay::Passed;
 pub(crate) use srtp::Readied;
 pub(crate) use translate::Translation;
@@ -24,7 +27,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use tokio::sync::mpsc;
 use trunkline_rtp::ntp::NtpTime;
-use trunkline_rtp::source::{PayloadTypes, SourcePolicy, SourceRule};
+use trunkline_rtp::source::{Latching, PayloadTypes, SourcePolicy, SourceRule};
 use trunkline_rtp::telephone_event::Digit;
 use trunkline_xdp::cache;
 
@@ -61,6 +64,8 @@ pub(crate) struct Leg {
     srtp: Srtp,
     allowances: Allowances,
     admission: Admission,
+    /// Where STUN and DTLS go; none: nothing but RTP is expected.
+    beside: Option<BesideSender>,
     rtp_timeout: Duration,
     malformed: u64,
     /// Gives the ports back with the leg.
@@ -195,11 +200,19 @@ impl Leg {
             allowances: Allowances::new(settings.allowance, spec.sending.ptime_ms, now),
             rtp_timeout: settings.rtp_timeout,
             admission: Admission::default(),
+            beside: None,
             malformed: 0,
             _lease: lease,
             #[cfg(test)]
             fault: spec.cname == FAULTY,
         }
+    }
+
+    /// STUN and DTLS come by the RTP port, too, and go out by `beside`. They say whose packets to
+    /// believe, so that no other source is latched.
+    pub(crate) fn expect_beside(&mut self, beside: BesideSender) {
+        self.beside = Some(beside);
+        self.policy.latching = Latching::Never;
     }
 
     /// Fetches into the cache what a packet that comes to this leg needs.
@@ -236,6 +249,10 @@ impl Leg {
     ) -> Option<Passed> {
         #[cfg(test)]
         assert!(!self.fault, "a fault made by a test");
+        if path::is_beside_rtp(datagram) {
+            self.beside_arrived(from, datagram, around);
+            return None;
+        }
         if channel == Channel::Rtcp || trunkline_rtp::packet::is_rtcp(datagram) {
             self.report_arrived(from, datagram, around);
             None

@@ -43,6 +43,7 @@ pub use counters::{
 pub use crossing::{CrossBoard, CrossEnd, CrossFigures, cross};
 pub use error::MediaError;
 pub use event::{LegId, LegStatistics, MediaEvent, MediaEventKind, PlayoutFigures, SrtpFigures};
+pub use leg::{BesideReceiver, BesideRtp};
 pub use media::{Media, OpenedEnd, OpenedLeg, OpenedPair};
 pub use spec::{
     Direction, Payload, PayloadFormat, Protection, Remote, RtpLegSpec, RtpLegUpdate, Sending,

@@ -15,7 +15,9 @@ use crate::config::MediaConfig;
 use crate::counters::{MediaCounters, WorkerLoad};
 use crate::error::MediaError;
 use crate::event::{LegId, MediaEvent};
-use crate::leg::{Events, Leg, LegSettings, Readied, Translation};
+use crate::leg::{
+    BesideReceiver, BesideSender, Events, Leg, LegSettings, Readied, Translation, beside_rtp,
+};
 use crate::load::{self, Candidate, Full, Limits};
 use crate::packet_io::{Backend, Host, Opening, choose};
 use crate::pairs::{Consequences, Pairs, Terms};
@@ -141,8 +143,43 @@ impl Media {
     pub fn open(&self, spec: RtpLegSpec) -> Result<OpenedLeg, MediaError> {
         self.free_released();
         check(&spec)?;
+        self.open_checked(&spec, None)
+    }
+
+    /// As [`Media::open`], for a browser: STUN and DTLS come by the RTP port, too (RFC 7983), and are
+    /// handed out as they are. Until an update names the other side and its keys no RTP is sent or
+    /// accepted, and after that only that side's.
+    ///
+    /// # Errors
+    /// Those of [`Media::open`].
+    pub fn open_beside(&self, spec: RtpLegSpec) -> Result<(OpenedLeg, BesideReceiver), MediaError> {
+        self.free_released();
+        check(&spec)?;
+        let (sender, receiver) = beside_rtp();
+        Ok((self.open_checked(&spec, Some(sender))?, receiver))
+    }
+
+    /// Sends a datagram that is no RTP by a leg's RTP port.
+    ///
+    /// # Errors
+    /// A worker with too many commands waiting.
+    pub fn send_beside(
+        &self,
+        leg: LegId,
+        to: SocketAddr,
+        octets: Vec<u8>,
+    ) -> Result<(), MediaError> {
+        let octets = octets.into_boxed_slice();
+        self.command(leg, Command::SendBeside { id: leg, to, octets })
+    }
+
+    fn open_checked(
+        &self,
+        spec: &RtpLegSpec,
+        beside: Option<BesideSender>,
+    ) -> Result<OpenedLeg, MediaError> {
         let number = self.reserve(1)?;
-        let opened = self.hand_over(number, &spec);
+        let opened = self.hand_over(number, spec, beside);
         if opened.is_err() {
             self.workers[number].link.legs.fetch_sub(1, Ordering::AcqRel);
         }
@@ -344,7 +381,12 @@ impl Media {
         })
     }
 
-    fn hand_over(&self, number: usize, spec: &RtpLegSpec) -> Result<OpenedLeg, MediaError> {
+    fn hand_over(
+        &self,
+        number: usize,
+        spec: &RtpLegSpec,
+        beside: Option<BesideSender>,
+    ) -> Result<OpenedLeg, MediaError> {
         let coders = Coders::new(Some(&spec.sending), Some(&spec.receiving))?;
         let protection = Readied::new(&spec.protection)?;
         let (ports, local) = self.bind(spec)?;
@@ -355,6 +397,7 @@ impl Media {
         let (settings, now) = (self.leg_settings(), Instant::now());
         let mut leg = Box::new(Leg::new(id, spec, coders, settings, bridge, lease, now));
         leg.protect(protection);
+        beside.into_iter().for_each(|beside| leg.expect_beside(beside));
         self.command(id, Command::Open(Newcomer { leg, rtp, rtcp }))?;
         Ok(OpenedLeg { leg: id, local, timeslot })
     }

@@ -7,7 +7,7 @@ mod ticker;
 pub(crate) use thread::available_cores;
 
 use std::collections::HashMap;
-use std::net::UdpSocket;
+use std::net::{SocketAddr, UdpSocket};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -50,6 +50,12 @@ pub(crate) enum Command {
         id: LegId,
         digit: Digit,
         duration_ms: u32,
+    },
+    /// A datagram that is no RTP leaves by the leg's RTP port.
+    SendBeside {
+        id: LegId,
+        to: SocketAddr,
+        octets: Box<[u8]>,
     },
     Close {
         id: LegId,
@@ -316,6 +322,12 @@ impl Worker {
                 let index = self.by_serial.get(&id.serial);
                 if let Some(leg) = index.and_then(|index| self.legs.get_mut(*index)) {
                     leg.send_digit(digit, duration_ms);
+                }
+            }
+            Command::SendBeside { id, to, octets } => {
+                let index = self.by_serial.get(&id.serial);
+                if let Some(leg) = index.and_then(|index| self.legs.get(*index)) {
+                    self.io.send(leg.ports.rtp, to, &octets);
                 }
             }
             Command::Close { id } => {

@@ -40,6 +40,10 @@ impl Gate {
 impl Leg {
     /// Tells the back end who is let in, if that has changed, and counts whom it has kept out.
     pub(crate) fn admit(&mut self, io: &mut dyn PacketIo, around: &mut Surroundings<'_>) {
+        if self.beside.is_some() {
+            // A browser's next way begins with a check from an address that nobody knows yet.
+            return;
+        }
         let (Some(source), Some(remote)) = (&mut self.source, self.remote) else { return };
         let only = source.only(around.now);
         self.admission.rtp.set(self.ports.rtp, only.map(|both| both.map(Sender::from)), io);
