@@ -13,6 +13,7 @@
 //! ```
 #![forbid(unsafe_code)]
 
+mod call_token;
 mod click_target;
 mod country;
 mod dialled;
@@ -22,6 +23,7 @@ mod linked_data;
 mod policy;
 mod signature;
 
+pub use call_token::{CallToken, TokenError};
 pub use click_target::{ClickTarget, TelNumber};
 pub use country::CountryProfile;
 pub use dialled::Dialled;
