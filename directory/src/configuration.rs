@@ -8,10 +8,10 @@ use std::path::{Path, PathBuf};
 use domain::base::Name;
 use serde::Deserialize;
 use trunkline_number::CountryProfile;
+use trunkline_program::http::Tls;
 use trunkline_program::{ConfigurationError, Source};
 
 use crate::enum_server::{BadNetwork, ClientRule, Clients, CookieSecrets, Network, Sees, Zone};
-use crate::http::tls::Tls;
 use crate::http::{Scope, Token, Tokens};
 
 pub use table_file::Provisioned;

@@ -2,14 +2,12 @@
 //! operators. `openapi.json` beside this file describes it and is served as `/openapi.json`.
 
 mod access;
-mod connections;
 mod fault;
 pub(crate) mod gateways;
 mod imports;
 mod lookup;
 mod metrics;
 mod prefixes;
-pub(crate) mod tls;
 mod tokens;
 mod versions;
 
@@ -21,18 +19,22 @@ use axum::http::{StatusCode, header};
 use axum::response::{Html, IntoResponse};
 use axum::routing::{delete, get, post, put};
 use tokio::net::TcpListener;
+use trunkline_program::http::{self as connections, Tls};
 
 pub use access::{Scope, Token, Tokens, Who, new_token, read_sha256};
 pub(crate) use fault::Fault;
 
 use crate::state::State;
 
+/// Connections at once: the files that a process may open are what ENUM over TCP and the store need, too.
+const CONNECTIONS_MAX: usize = 512;
+
 /// The description of all this, OpenAPI 3.1.
 pub const OPENAPI: &str = include_str!("http/openapi.json");
 
 /// Serves until it is dropped.
-pub(crate) async fn serve(listener: TcpListener, tls: Option<tls::Tls>, state: Arc<State>) {
-    connections::serve(listener, tls, router(state)).await;
+pub(crate) async fn serve(listener: TcpListener, tls: Option<Tls>, state: Arc<State>) {
+    connections::serve(listener, tls, CONNECTIONS_MAX, router(state)).await;
 }
 
 fn router(state: Arc<State>) -> Router {

@@ -12,13 +12,13 @@ use arc_swap::ArcSwap;
 use axum::http::HeaderMap;
 use tokio::sync::{Notify, watch};
 use trunkline_program::Source;
+use trunkline_program::http::Tls;
 
 use crate::configuration::Provisioned;
 use crate::edition::Edition;
 use crate::enum_server::{Counters, CountersSnapshot};
 use crate::fleet::{Fleet, FleetError, FleetSettings, Output};
 use crate::gateways::Gateways;
-use crate::http::tls::Tls;
 use crate::http::{Fault, Scope, Tokens, Who};
 use crate::provisioning::{self, Import, ProvisioningError, entry};
 use crate::redirect::Redirects;

@@ -3,6 +3,8 @@
 #![forbid(unsafe_code)]
 
 pub mod configuration;
+#[cfg(feature = "http")]
+pub mod http;
 pub mod log;
 pub mod signal;
 

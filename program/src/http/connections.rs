@@ -5,7 +5,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
+use axum::extract::ConnectInfo;
+use axum::{Extension, Router};
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
@@ -16,15 +17,18 @@ use tokio::task::JoinSet;
 
 use super::tls::Tls;
 
-/// Connections at once; more wait until one of them ends.
-const CONNECTIONS_MAX: usize = 512;
-
 /// How long a client may take until a request begins and its header is there.
 const HEADER_MAX: Duration = Duration::from_secs(30);
 
-/// Serves until it is dropped, which ends all connections.
-pub(super) async fn serve(mut listener: TcpListener, tls: Option<Tls>, router: Router) {
-    let free = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+/// Serves until it is dropped, which ends all connections. `connections_max` at once; more wait until
+/// one of them ends. Whoever asks is in each request as [`ConnectInfo`].
+pub async fn serve(
+    mut listener: TcpListener,
+    tls: Option<Tls>,
+    connections_max: usize,
+    router: Router,
+) {
+    let free = Arc::new(Semaphore::new(connections_max));
     let mut connections = JoinSet::new();
     loop {
         while connections.try_join_next().is_some() {}
@@ -32,9 +36,10 @@ pub(super) async fn serve(mut listener: TcpListener, tls: Option<Tls>, router: R
             return;
         };
         // Waits out what accepting may fail by.
-        let (stream, _) = axum::serve::Listener::accept(&mut listener).await;
+        let (stream, from) = axum::serve::Listener::accept(&mut listener).await;
         let _ = stream.set_nodelay(true);
-        let (tls, router) = (tls.clone(), router.clone());
+        let tls = tls.clone();
+        let router = router.clone().layer(Extension(ConnectInfo(from)));
         connections.spawn(async move {
             match tls {
                 None => converse(stream, router, HEADER_MAX).await,

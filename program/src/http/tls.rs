@@ -15,7 +15,7 @@ use tokio_rustls::server::TlsStream;
 
 /// A certificate and its key, ready to serve.
 #[derive(Clone)]
-pub(crate) struct Tls {
+pub struct Tls {
     acceptor: TlsAcceptor,
 }
 
@@ -27,7 +27,7 @@ impl Tls {
     ///
     /// # Errors
     /// What is wrong with them.
-    pub(crate) fn read(certificate: &Path, key: &Path) -> Result<Self, String> {
+    pub fn read(certificate: &Path, key: &Path) -> Result<Self, String> {
         let failed =
             |path: &Path, error: &dyn std::fmt::Display| format!("{}: {error}", path.display());
         let chain: Vec<CertificateDer<'static>> = CertificateDer::pem_file_iter(certificate)
