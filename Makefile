@@ -6,11 +6,12 @@
 # Both install the Debian packages they need (scripts/set-up says which) and explain themselves
 # if they cannot. A Rust toolchain is the one prerequisite.
 
-.PHONY: help run demo test test-programs test-line test-desktop test-loom test-isdn-random lint fuzz bench-media bench-voice bench-instructions
+.PHONY: help run demo test test-programs test-browser test-line test-desktop test-loom test-isdn-random lint fuzz bench-media bench-voice bench-instructions
 
 help:
 	@sed -n '3,4p' Makefile | sed 's/^# *//'
 	@echo 'make demo   both embodiments of the patent and Fig. 9, exit status 0 if all speech arrived intact'
+	@echo 'make test-browser   calls from within the page, in headless Chromium'
 	@echo 'make test-line   the line against the real DAHDI driver, in a guest of QEMU'
 	@echo 'make test-desktop   the telephone program in its window, with microphone and loudspeaker'
 	@echo 'make fuzz   every parser, coverage-guided, one minute each'
@@ -50,6 +51,14 @@ test-programs: target/pesq/ready
 test-loom:
 	RUSTFLAGS="--cfg loom" CARGO_TARGET_DIR=target/loom cargo test --release -p trunkline-rtp --test loom_jitter
 	RUSTFLAGS="--cfg loom" CARGO_TARGET_DIR=target/loom cargo test --release -p trunkline-xdp --lib
+
+# A click in a real browser, and a telephone that rings and talks: from within the page. One test at a
+# time, since speech is judged. PICTURES=docs/pictures writes the pictures of the README anew.
+test-browser: target/pesq/ready
+	@scripts/set-up browser
+	cargo build --workspace --bins
+	PESQ_PYTHON=$(CURDIR)/target/pesq/bin/python \
+		cargo test -p trunkline-demo --test browser -- --test-threads 1
 
 # The real DAHDI driver, in Debian's kernel in QEMU: every request that is made of it, the gateway on
 # it, and libpri on it as the gateway's far end.

@@ -97,6 +97,8 @@ pub struct Layout {
     pub asks_for_digits_b: bool,
     /// Gateway A registers itself at the directory, for area 06.
     pub gateway_a_registers: bool,
+    /// Numbers of the page are called from within it, through gateway A.
+    pub calls_in_page: bool,
 }
 
 impl Layout {
@@ -117,6 +119,7 @@ impl Layout {
             more_of_span_b: String::new(),
             asks_for_digits_b: false,
             gateway_a_registers: false,
+            calls_in_page: false,
         }
     }
 
@@ -153,6 +156,11 @@ impl Layout {
     /// Address of gateway B.
     pub fn gateway_b(&self) -> Ipv4Addr {
         self.host(20)
+    }
+
+    /// Where pages call gateway A.
+    pub fn gateway_a_for_pages(&self) -> String {
+        format!("http://{}:8443", self.gateway_a())
     }
 
     /// Base URL of the exchange's control interface.
@@ -387,7 +395,7 @@ pub fn write_files(layout: &Layout) -> Result<(), NetworkError> {
                 layout.gateway_a(),
                 "03",
                 &layout.more_routes_of_gateway_a,
-                &layout.more_of_gateway_a,
+                &format!("{}{}", pages(layout), layout.more_of_gateway_a),
             ),
         ),
         ("gateway-b.yaml", gateway(layout, "b", layout.gateway_b(), "0469", "", "")),
@@ -513,9 +521,35 @@ fn gateway(
     )
 }
 
-fn web(layout: &Layout) -> String {
+/// What gateway A has to know of pages.
+fn pages(layout: &Layout) -> String {
+    if !layout.calls_in_page {
+        return String::new();
+    }
+    let key = std::fs::read_to_string(layout.file("web-key.pub")).unwrap_or_default();
     format!(
-        "listen: \"{}\"\n\
+        "browser:\n  listen: \"{}:8443\"\n  origins: [\"{}\"]\n  trusted_keys: [\"{}\"]\n",
+        layout.gateway_a(),
+        layout.web(),
+        key.trim(),
+    )
+}
+
+fn web(layout: &Layout) -> String {
+    let calls = match layout.calls_in_page {
+        true => format!(
+            "calls:\n  origins: [\"{}\"]\n  directory: [\"{}\"]\n  \
+             gateways: [{{ sip: \"{}\", at: \"{}\" }}]\n",
+            layout.web(),
+            layout.directory(),
+            layout.gateway_a(),
+            layout.gateway_a_for_pages(),
+        ),
+        false => String::new(),
+    };
+    calls
+        + &format!(
+            "listen: \"{}\"\n\
          signing_key: web-key.p8\n\
          site:\n  name: {{ ja: \"青空電機株式会社\", en: \"Aozora Electric Co., Ltd.\" }}\n  \
            lead: {{ ja: \"電話番号をクリックすると、そのままお話しいただけます。\", \
@@ -526,10 +560,10 @@ fn web(layout: &Layout) -> String {
              label: {{ ja: \"本社 代表\", en: \"Head office\" }}\n    gateway: \"{}\"\n  \
            - number: \"{TELEPHONE_B}\"\n    \
              label: {{ ja: \"葉山工場\", en: \"Hayama works\" }}\n    gateway: \"{}\"\n",
-        layout.web_listen(),
-        layout.gateway_a(),
-        layout.gateway_b(),
-    )
+            layout.web_listen(),
+            layout.gateway_a(),
+            layout.gateway_b(),
+        )
 }
 
 fn phone(layout: &Layout) -> String {

@@ -22,6 +22,7 @@ use trunkline_program::{ConfigurationError, Source};
 use trunkline_rtp::codec::Codec;
 use trunkline_sip::{Scheme, Uri};
 
+mod browser;
 mod causes;
 mod interface;
 mod line;
@@ -29,6 +30,7 @@ mod peer;
 mod registration;
 mod srtp;
 
+pub use browser::{Browser, BrowserLimits};
 pub use causes::Causes;
 pub use interface::{DataLinkEntry, FrameFormat, Side, TimerName, TimersS, VariantName};
 pub use line::{
@@ -57,6 +59,9 @@ pub struct File {
     /// SRTP with keys in session descriptions.
     #[serde(default)]
     pub srtp: Srtp,
+    /// Calls from within web pages; none are taken without it.
+    #[serde(default)]
+    pub browser: Option<Browser>,
     /// How numbers are dialled here.
     #[serde(default)]
     pub country: CountryProfile,
@@ -481,6 +486,7 @@ impl Configuration {
         }
         check_codecs("codecs", &file.codecs, file.rtp.ptime_ms, source)?;
         file.srtp.check(source)?;
+        file.browser.iter().try_for_each(|browser| browser.check(file.rtp.ptime_ms, source))?;
         check_limits(&file.limits, source)?;
         check_spans(&file, source)?;
         let trunk_groups = trunk_groups(&file, source)?;

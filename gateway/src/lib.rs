@@ -5,6 +5,7 @@
 //! control ([`trunkline_call`]). Configuration, call records, metrics, start and stop are here.
 #![forbid(unsafe_code)]
 
+pub mod browser;
 pub mod causes;
 pub mod configuration;
 #[cfg(any(test, fuzzing))]

@@ -43,6 +43,7 @@ pub fn render(status: &Status) -> String {
         status.inquiries.iter().map(|(result, count)| (*result, *count)),
     );
     sip(&page, status);
+    pages(&page, status);
     media(&page, status);
     page.register(ScorePage::new(status.voice.clone()));
     page.counters(
@@ -92,6 +93,25 @@ fn calls(page: &Page, status: &Status) {
     for (cause, count) in &status.calls.ended_by_cause {
         ended.with_label_values(&[cause.to_string().as_str()]).inc_by(*count);
     }
+}
+
+fn pages(page: &Page, status: &Status) {
+    page.gauge("trunkline_page_legs", "Legs in browsers that live now.", &[])
+        .with_label_values::<&str>(&[])
+        .set(status.pages.open_legs as i64);
+    page.counters(
+        "trunkline_page_calls_total",
+        "Calls from within web pages: offered to call control; secured: the browser was reached; \
+         lost: it went away without a word; unreached: it could not be reached, or was not who its \
+         offer said.",
+        "outcome",
+        [
+            ("offered", status.pages.offered),
+            ("secured", status.pages.secured),
+            ("lost", status.pages.lost),
+            ("unreached", status.pages.unreached),
+        ],
+    );
 }
 
 fn congestion(page: &Page, status: &Status) {

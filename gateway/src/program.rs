@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
 use tokio::time::MissedTickBehavior;
 use trunkline_call::CallControl;
 use trunkline_call::control::Limits;
@@ -11,13 +12,19 @@ use trunkline_call::trunk::Trunks;
 use trunkline_directory::client::{BadApex, EnumResolver, ResolverSettings};
 use trunkline_media::packet_io::Backend;
 use trunkline_media::{Media, MediaConfig, MediaError, PacketAllowance};
+use trunkline_program::http::Tls;
 use trunkline_program::signal::{Request, Signals};
 use trunkline_rtp::playout::PlayoutConfig;
 use trunkline_sip::{Endpoint, EndpointConfig, SipError};
+use trunkline_webrtc::{Certificate, WebRtcError};
 use trunkline_xdp::Mode;
 use trunkline_xdp::network::Network;
 
-use crate::configuration::{BackEnd, Configuration, KernelRelay, Rtp, SpanEntry, Xdp};
+use crate::browser;
+use crate::browser::PageRequest;
+use crate::configuration::{
+    BackEnd, Browser, Configuration, File, KernelRelay, Rtp, SpanEntry, Xdp,
+};
 use crate::http;
 use crate::journal::Journal;
 use crate::switch::Switch;
@@ -57,6 +64,12 @@ pub enum GatewayError {
     /// The media plane cannot be started.
     #[error(transparent)]
     Media(#[from] MediaError),
+    /// The certificate for pages cannot be used.
+    #[error("browser.certificate: {0}")]
+    Certificate(String),
+    /// Browsers cannot be talked to.
+    #[error(transparent)]
+    Browser(#[from] WebRtcError),
     /// The directory's domain is none.
     #[error("directory.apex: {0}")]
     Apex(#[from] BadApex),
@@ -129,6 +142,14 @@ async fn serve(configuration: Configuration) -> Result<(), GatewayError> {
     let (inquiry_sender, mut inquiries) = mpsc::channel(1_024);
     let (query_sender, mut queries) = mpsc::channel(16);
     let http = tokio::spawn(http::serve(listener, query_sender));
+    let (page_sender, mut page_requests) = mpsc::channel(1_024);
+    let (pages, certificate) = match &file.browser {
+        Some(settings) => {
+            let (serving, certificate) = serve_pages(settings, file, page_sender).await?;
+            (Some(serving), Some(certificate))
+        }
+        None => (None, None),
+    };
     let drain_max = Duration::from_secs(file.limits.drain_s);
     tracing::info!(
         gateway = %file.name,
@@ -146,6 +167,7 @@ async fn serve(configuration: Configuration) -> Result<(), GatewayError> {
         resolver,
         inquiry_sender,
         journal,
+        certificate,
     );
     let registration = switch.register();
     let mut report_ticks = tokio::time::interval(REPORT_EVERY);
@@ -169,6 +191,7 @@ async fn serve(configuration: Configuration) -> Result<(), GatewayError> {
             Some(event) = sip_events.next() => switch.sip_event(event),
             Some((span, event)) = span_events.recv() => switch.span_event(span, event),
             Some(event) = media_events.recv() => switch.media_event(event),
+            Some(request) = page_requests.recv() => switch.page_request(request),
             Some((call, reply)) = inquiries.recv() => switch.inquiry_answered(call, reply),
             Some(query) = queries.recv() => {
                 // Whoever asked may have gone.
@@ -205,6 +228,7 @@ async fn serve(configuration: Configuration) -> Result<(), GatewayError> {
         }
     }
     http.abort();
+    pages.into_iter().for_each(|pages| pages.abort());
     // The statistics of the last legs are still to come.
     let last = tokio::time::Instant::now() + Duration::from_millis(200);
     while let Ok(Some(event)) = tokio::time::timeout_at(last, media_events.recv()).await {
@@ -216,6 +240,32 @@ async fn serve(configuration: Configuration) -> Result<(), GatewayError> {
     switch.end().await;
     tracing::info!("gateway down");
     Ok(())
+}
+
+/// Begins to take calls from within web pages.
+async fn serve_pages(
+    settings: &Browser,
+    file: &File,
+    requests: mpsc::Sender<PageRequest>,
+) -> Result<(JoinHandle<()>, Certificate), GatewayError> {
+    let tls = match (&settings.certificate, &settings.key) {
+        (Some(certificate), Some(key)) => {
+            Some(Tls::read(certificate, key).map_err(GatewayError::Certificate)?)
+        }
+        _ => {
+            tracing::warn!(
+                "pages call over plain HTTP: browsers allow that from localhost only, or let a \
+                 proxy with a certificate stand before browser.listen"
+            );
+            None
+        }
+    };
+    let at = format!("pages at {}", settings.listen);
+    let listener = http::bind(settings.listen).await.map_err(system(at))?;
+    let certificate = Certificate::generate()?;
+    tracing::info!(listen = %settings.listen, tls = tls.is_some(), "pages may call");
+    let serving = browser::serve(listener, tls, settings.clone(), file.limits.calls, requests);
+    Ok((tokio::spawn(serving), certificate))
 }
 
 fn start_media(configuration: &Configuration) -> Result<Media, MediaError> {

@@ -7,6 +7,7 @@ use trunkline_call::congestion::Congestion;
 use trunkline_call::control::CallCount;
 use trunkline_call::trunk::ChannelCount;
 
+use crate::switch::pages::PageStatus;
 use crate::voice_quality::VoiceQuality;
 
 /// Everything an operator asks about, at one moment.
@@ -29,6 +30,8 @@ pub struct Status {
     pub inquiries: BTreeMap<&'static str, u64>,
     /// SIP.
     pub sip: SipStatus,
+    /// Calls from within web pages.
+    pub pages: PageStatus,
     /// The media plane.
     pub media: MediaStatus,
     /// How good the voice was.

@@ -4,7 +4,7 @@
 //! that comes out becomes a SIP message, a Q.931 request or a command to the media plane. The subjects
 //! are in files of their own: `packet_side` and `line_side` (events), `actions` (what is done), `offers`
 //! (what is offered in calls that are up), `dialling` (numbers that come digit by digit),
-//! [`packet_legs`] (SIP), [`lines`] (spans), [`voice`] (media), [`records`] (call records),
+//! [`packet_legs`] (SIP), `page_side` and [`pages`] (web pages), [`lines`] (spans), [`voice`] (media), [`records`] (call records),
 //! [`congestion`] (calls that find no room).
 
 use std::collections::{BTreeMap, HashMap};
@@ -20,6 +20,7 @@ use trunkline_directory::client::EnumResolver;
 use trunkline_media::{MediaEvent, MediaEventKind};
 use trunkline_number::E164;
 use trunkline_sip::Endpoint;
+use trunkline_webrtc::Certificate;
 
 use crate::configuration::Configuration;
 use crate::journal::Journal;
@@ -36,6 +37,8 @@ pub mod lines;
 mod offers;
 pub mod packet_legs;
 mod packet_side;
+mod page_side;
+pub mod pages;
 pub mod records;
 mod registration;
 mod report;
@@ -45,6 +48,7 @@ use congestion::{Change, CongestionWatch, LOOK_EVERY};
 use dialling::Dialling;
 use lines::Lines;
 use packet_legs::PacketLegs;
+use pages::Pages;
 use records::Records;
 use voice::Voice;
 
@@ -76,6 +80,9 @@ pub struct Switch {
     control: CallControl,
     endpoint: Endpoint,
     packets: PacketLegs,
+    pages: Pages,
+    /// What browsers are shown; none: no page may call.
+    certificate: Option<Certificate>,
     lines: Lines,
     voice: Voice,
     resolver: Arc<EnumResolver>,
@@ -105,6 +112,7 @@ impl Switch {
         resolver: EnumResolver,
         inquiries: mpsc::Sender<(CallId, InquiryReply)>,
         journal: Option<Journal>,
+        certificate: Option<Certificate>,
     ) -> Self {
         endpoint.set_in_service(false);
         Self {
@@ -113,6 +121,8 @@ impl Switch {
             control,
             endpoint,
             packets: PacketLegs::default(),
+            pages: Pages::default(),
+            certificate,
             lines,
             voice,
             resolver: Arc::new(resolver),
@@ -132,7 +142,8 @@ impl Switch {
 
     /// When [`Switch::timeout`] wants to be called next.
     pub fn next_deadline(&self) -> Option<Instant> {
-        let deadlines = [self.control.next_deadline(), self.lines.next_deadline()];
+        let deadlines =
+            [self.control.next_deadline(), self.lines.next_deadline(), self.pages.next_deadline()];
         deadlines.into_iter().flatten().chain([self.look_at]).min()
     }
 
@@ -144,6 +155,7 @@ impl Switch {
         }
         self.lines.timeout(now);
         self.control.timeout(now);
+        self.pages_timeout(now);
         self.carry_out(now);
     }
 
@@ -214,6 +226,11 @@ impl Switch {
                 {
                     tracing::warn!(call, "no RTP any more");
                     self.control.leg_disconnected(now, leg, Release::by_gateway(102));
+                }
+            }
+            MediaEventKind::BesideRtp => {
+                if let Some(leg) = leg {
+                    self.beside_rtp(now, leg);
                 }
             }
             MediaEventKind::Failed => {

@@ -10,6 +10,7 @@ use trunkline_number::{
 };
 use trunkline_program::{ConfigurationError, Source};
 
+use crate::calls::{CallSettings, Calls};
 use crate::catalogue::{Catalogue, Offer, file_stem};
 use crate::key::read_key;
 use crate::language::{Bilingual, Language};
@@ -43,6 +44,9 @@ pub struct Configuration {
     /// Numbers that are never linked to.
     #[serde(default)]
     pub policy: Policy,
+    /// Calls from within the page; without it numbers are links for telephone programs only.
+    #[serde(default)]
+    pub calls: Option<CallSettings>,
 }
 
 /// The company on the page.
@@ -112,6 +116,8 @@ pub struct Site {
     pub company: Company,
     /// The numbers.
     pub catalogue: Catalogue,
+    /// Calls from within the page.
+    pub calls: Option<Calls>,
 }
 
 /// A link that lives longer than a day is a standing permission.
@@ -197,7 +203,17 @@ impl Site {
             }
             None => None,
         };
+        let calls = configuration.calls.as_ref();
+        let calls = calls.map(|calls| Calls::check(calls, source)).transpose()?;
+        if calls.is_some() && signing_key.is_none() {
+            return Err(source.error(
+                "calls",
+                "needs a signing_key: gateways believe signed tokens only",
+                "make one: trunkline-web key generate FILE",
+            ));
+        }
         Ok(Site {
+            calls,
             listen: configuration.listen,
             application: configuration.application,
             signing_key,

@@ -6,6 +6,7 @@
 //! configuration (`configuration` reads it, `catalogue` answers from it).
 #![forbid(unsafe_code)]
 
+mod calls;
 mod catalogue;
 mod configuration;
 mod connection;
@@ -16,6 +17,7 @@ mod metrics;
 mod page;
 mod server;
 
+pub use calls::{CallSettings, Calls, PageGateway};
 pub use catalogue::{Catalogue, Lookup, Offer};
 pub use configuration::{Configuration, Site};
 pub use key::{KeyError, generate_key, read_key};

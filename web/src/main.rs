@@ -100,6 +100,9 @@ fn show(site: &Site) {
         Some(key) => println!("signed by: {}", key.public_key()),
         None => println!("signed by: nobody (no signing_key)"),
     }
+    if let Some(calls) = &site.calls {
+        println!("calls from within the page: {calls}");
+    }
     for offer in site.catalogue.listed() {
         let gateway = offer.gateway.as_deref().unwrap_or("asked of the directory");
         println!("number: {} ({}), gateway {gateway}", offer.written, offer.number);

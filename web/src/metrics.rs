@@ -1,6 +1,6 @@
 //! Counters for Prometheus.
 
-use prometheus::{Encoder, IntCounterVec, Opts, Registry, TextEncoder};
+use prometheus::{Encoder, IntCounter, IntCounterVec, Opts, Registry, TextEncoder};
 
 /// What the server has done since it started.
 #[derive(Debug)]
@@ -12,7 +12,9 @@ pub(crate) struct Metrics {
     pages: IntCounterVec,
     /// Linked data sent, with the gateway's address or without.
     linked_data: IntCounterVec,
-    /// Requests for linked data that were not granted, by reason.
+    /// Tokens for calls from within a page.
+    call_tokens: IntCounter,
+    /// Requests for linked data or a token that were not granted, by reason.
     refused: IntCounterVec,
 }
 
@@ -25,7 +27,14 @@ impl Metrics {
             registry.register(Box::new(counter.clone())).expect("each name is used once");
             counter
         };
+        let call_tokens = IntCounter::new(
+            "trunkline_web_call_tokens_total",
+            "Tokens for calls from within a page.",
+        )
+        .expect("the name is valid");
+        registry.register(Box::new(call_tokens.clone())).expect("each name is used once");
         Metrics {
+            call_tokens,
             responses: counter("trunkline_web_responses_total", "Responses by status.", "status"),
             pages: counter("trunkline_web_pages_total", "Company pages sent.", "language"),
             linked_data: counter(
@@ -35,7 +44,7 @@ impl Metrics {
             ),
             refused: counter(
                 "trunkline_web_linked_data_refused_total",
-                "Requests for linked data not granted.",
+                "Requests for linked data or a token not granted.",
                 "reason",
             ),
             registry,
@@ -54,6 +63,10 @@ impl Metrics {
         self.linked_data
             .with_label_values(&[if with_gateway { "gateway" } else { "directory" }])
             .inc();
+    }
+
+    pub(crate) fn call_token(&self) {
+        self.call_tokens.inc();
     }
 
     pub(crate) fn refused(&self, reason: &'static str) {

@@ -17,7 +17,8 @@ pub(crate) fn home(site: &Site, language: Language) -> Response {
     let lead = company.lead.as_ref().map_or(String::new(), |lead| {
         format!("<p class=\"lead\">{}</p>", escape(lead.text(language)))
     });
-    let cards: String = site.catalogue.listed().iter().map(|offer| card(offer, language)).collect();
+    let cards: String =
+        site.catalogue.listed().iter().map(|offer| card(site, offer, language)).collect();
     let main = format!(
         "<section class=\"hero\"><div class=\"wrap\">\
          <p class=\"kicker\">{kicker}</p><h1>{name}</h1>{lead}</div></section>\n\
@@ -40,7 +41,7 @@ pub(crate) fn home(site: &Site, language: Language) -> Response {
 }
 
 /// One number: what answers there, the number as a link, and the other ways to call it.
-fn card(offer: &Offer, language: Language) -> String {
+fn card(site: &Site, offer: &Offer, language: Language) -> String {
     let words = Words::of(language);
     let label = offer.label.as_ref().map_or("", |label| label.text(language));
     let note = offer.note.as_ref().map_or(String::new(), |note| {
@@ -55,10 +56,10 @@ fn card(offer: &Offer, language: Language) -> String {
     };
     format!(
         "<li class=\"card\"><h3>{label}</h3>{note}\
-         <a class=\"number\" href=\"/call/{stem}.vlf\" aria-label=\"{call}\">\
+         <a class=\"number\" href=\"/call/{stem}.vlf\"{in_page} aria-label=\"{call}\">\
          <svg aria-hidden=\"true\" viewBox=\"0 0 24 24\"><path d=\"{HANDSET}\"/></svg>\
          <span>{written}</span></a>\
-         <ul class=\"ways\">{direct}<li><a class=\"tel\" href=\"tel:{number}\">{tel}</a></li></ul>\
+         <ul class=\"ways\">{direct}<li><a class=\"tel\" href=\"tel:{number}\" data-no-call>{tel}</a></li></ul>\
          </li>\n",
         label = escape(label),
         call = escape(&words.call_aria(label, &offer.written)),
@@ -66,6 +67,11 @@ fn card(offer: &Offer, language: Language) -> String {
         // In a URI "#" would begin a fragment (RFC 3986 §3.5).
         number = offer.number.to_string().replace('#', "%23"),
         tel = words.tel,
+        // The script makes a call from within the page of it; without script it stays the link it is.
+        in_page = match (&site.calls, &offer.number) {
+            (Some(_), Dialled::E164(number)) => format!(" data-call=\"{number}\""),
+            _ => String::new(),
+        },
     )
 }
 
@@ -213,7 +219,7 @@ fn document(site: &Site, language: Language, title: &str, main: &str) -> String 
          <title>{title}</title>\n<link rel=\"icon\" href=\"/icon.svg\" type=\"image/svg+xml\">\n\
          <link rel=\"stylesheet\" href=\"/style.css\">\n\
          <link rel=\"alternate\" hreflang=\"ja\" href=\"/ja\">\n\
-         <link rel=\"alternate\" hreflang=\"en\" href=\"/en\">\n</head>\n<body>\n\
+         <link rel=\"alternate\" hreflang=\"en\" href=\"/en\">\n{script}</head>\n<body>\n\
          <a class=\"skip\" href=\"#main\">{skip}</a>\n\
          <header><div class=\"wrap bar\">\
          <a class=\"brand\" href=\"/{tag}\"><img src=\"/icon.svg\" alt=\"\" width=\"28\" height=\"28\">\
@@ -225,6 +231,10 @@ fn document(site: &Site, language: Language, title: &str, main: &str) -> String 
         tag = language.tag(),
         title = escape(title),
         skip = words.skip,
+        script = match site.calls {
+            Some(_) => "<script type=\"module\" src=\"/call.js\"></script>\n",
+            None => "",
+        },
         languages = words.languages,
         ja = current(Language::Ja),
         en = current(Language::En),

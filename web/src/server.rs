@@ -5,18 +5,19 @@ use std::io;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use axum::Router;
-use axum::extract::rejection::{PathRejection, QueryRejection};
-use axum::extract::{Path, Query, Request, State};
+use axum::extract::rejection::{FormRejection, PathRejection, QueryRejection};
+use axum::extract::{Form, Path, Query, Request, State};
 use axum::http::header::{self, HeaderName, HeaderValue};
 use axum::http::{HeaderMap, Method, StatusCode};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
+use axum::routing::{get, post};
+use axum::{Json, Router};
 use serde::Deserialize;
 use tokio::net::TcpListener;
 use trunkline_number::Refusal;
 
+use crate::calls::{NotPermitted, Permission};
 use crate::catalogue::Lookup;
 use crate::connection::BoundedListener;
 use crate::metrics::Metrics;
@@ -31,13 +32,16 @@ const END_WAIT: Duration = Duration::from_secs(2);
 struct Shared {
     site: Arc<Site>,
     metrics: Metrics,
+    /// What pages may load, and whom their script may talk to.
+    content_policy: HeaderValue,
 }
 
 type SharedState = State<Arc<Shared>>;
 
 /// The routes of a site.
 pub fn router(site: Arc<Site>) -> Router {
-    let shared = Arc::new(Shared { site, metrics: Metrics::new() });
+    let content_policy = content_policy(&site);
+    let shared = Arc::new(Shared { site, metrics: Metrics::new(), content_policy });
     Router::new()
         .route("/", get(home))
         .route("/ja", get(home_ja))
@@ -45,6 +49,8 @@ pub fn router(site: Arc<Site>) -> Router {
         .route("/call", get(call_by_query))
         .route("/call/{file}", get(call))
         .route("/direct/{file}", get(direct))
+        .route("/call-token", post(call_token))
+        .route("/call.js", get(script))
         .route("/style.css", get(style))
         .route("/icon.svg", get(icon))
         .route("/metrics", get(metrics))
@@ -90,14 +96,7 @@ async fn guard(State(shared): SharedState, request: Request, next: Next) -> Resp
     } else {
         next.run(request).await
     };
-    const HEADERS: [(HeaderName, HeaderValue); 6] = [
-        (
-            header::CONTENT_SECURITY_POLICY,
-            HeaderValue::from_static(
-                "default-src 'none'; style-src 'self'; img-src 'self'; script-src 'self'; \
-                 connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
-            ),
-        ),
+    const HEADERS: [(HeaderName, HeaderValue); 5] = [
         (header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
         (header::REFERRER_POLICY, HeaderValue::from_static("no-referrer")),
         (header::X_FRAME_OPTIONS, HeaderValue::from_static("DENY")),
@@ -111,6 +110,8 @@ async fn guard(State(shared): SharedState, request: Request, next: Next) -> Resp
         ),
     ];
     response.headers_mut().extend(HEADERS);
+    let content_policy = shared.content_policy.clone();
+    response.headers_mut().insert(header::CONTENT_SECURITY_POLICY, content_policy);
     shared.metrics.response(response.status());
     response
 }
@@ -301,6 +302,90 @@ async fn style() -> Response {
     let headers =
         [(header::CONTENT_TYPE, "text/css; charset=utf-8"), (header::CACHE_CONTROL, "max-age=300")];
     (headers, include_str!("../pages/style.css")).into_response()
+}
+
+/// The script that makes links of numbers calls from within the page, for pages of other sites, too.
+async fn script() -> Response {
+    let headers = [
+        (header::CONTENT_TYPE, "text/javascript; charset=utf-8"),
+        (header::CACHE_CONTROL, "max-age=300"),
+        (header::ACCESS_CONTROL_ALLOW_ORIGIN, "*"),
+        (HeaderName::from_static("cross-origin-resource-policy"), "cross-origin"),
+    ];
+    (headers, include_str!("../pages/call.js")).into_response()
+}
+
+#[derive(Deserialize)]
+struct TokenRequest {
+    number: String,
+}
+
+/// A token for one call of a number, and the gateways to show it to.
+async fn call_token(
+    State(shared): SharedState,
+    headers: HeaderMap,
+    request: Result<Form<TokenRequest>, FormRejection>,
+) -> Response {
+    let origin = headers.get(header::ORIGIN).and_then(|origin| origin.to_str().ok());
+    let permission = permission(&shared, origin, request.ok().map(|Form(request)| request)).await;
+    let mut response = match permission {
+        Ok(permission) => {
+            shared.metrics.call_token();
+            Json(permission).into_response()
+        }
+        Err((status, reason)) => {
+            shared.metrics.refused(reason);
+            (status, Json(serde_json::json!({ "reason": reason }))).into_response()
+        }
+    };
+    let answer = response.headers_mut();
+    answer.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    answer.insert(header::VARY, HeaderValue::from_static("Origin"));
+    let is_known = |origin: &&str| shared.site.calls.as_ref().is_some_and(|c| c.knows(origin));
+    if let Some(Ok(origin)) = origin.filter(is_known).map(HeaderValue::from_str) {
+        answer.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
+    }
+    response
+}
+
+async fn permission(
+    shared: &Shared,
+    origin: Option<&str>,
+    request: Option<TokenRequest>,
+) -> Result<Permission, NotPermitted> {
+    let site = &shared.site;
+    let (Some(calls), Some(key)) = (&site.calls, &site.signing_key) else {
+        return Err((StatusCode::NOT_FOUND, "refused"));
+    };
+    // Browsers send it with every POST.
+    let origin = origin.filter(|origin| calls.knows(origin));
+    let origin = origin.ok_or((StatusCode::FORBIDDEN, "refused"))?;
+    let request = request.ok_or((StatusCode::BAD_REQUEST, "failed"))?;
+    let offer = match site.catalogue.look_up(&request.number) {
+        Lookup::Offered(offer) => offer,
+        Lookup::Unknown(_) => return Err((StatusCode::NOT_FOUND, "refused")),
+        Lookup::Refused(_) => return Err((StatusCode::FORBIDDEN, "refused")),
+        Lookup::Unreadable(_) => return Err((StatusCode::BAD_REQUEST, "failed")),
+    };
+    let permission = calls.permit(&offer, origin, key, SystemTime::now()).await?;
+    tracing::info!(number = %offer.number, %origin, "a page may call");
+    Ok(permission)
+}
+
+/// Pages load what is ours, and their script talks to us and to the gateways.
+fn content_policy(site: &Site) -> HeaderValue {
+    let gateways: String = site
+        .calls
+        .iter()
+        .flat_map(|calls| calls.addresses())
+        .map(|address| format!(" {address}"))
+        .collect();
+    let policy = format!(
+        "default-src 'none'; style-src 'self'; img-src 'self'; script-src 'self'; \
+         connect-src 'self'{gateways}; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    );
+    // Addresses were checked to be plain ASCII.
+    HeaderValue::from_str(&policy).unwrap_or(HeaderValue::from_static("default-src 'none'"))
 }
 
 async fn icon() -> Response {

@@ -44,8 +44,16 @@ fn limits_that_would_clear_every_call_or_overflow_are_refused() {
 
 #[test]
 fn causes_and_statuses_that_do_not_exist_are_refused() {
-    assert_refused("causes: { to_status: { 128: 503 } }\n", "causes.to_status.128", "from 1 to 127");
-    assert_refused("causes: { to_status: { 34: 200 } }\n", "causes.to_status.34", "from 400 to 699");
+    assert_refused(
+        "causes: { to_status: { 128: 503 } }\n",
+        "causes.to_status.128",
+        "from 1 to 127",
+    );
+    assert_refused(
+        "causes: { to_status: { 34: 200 } }\n",
+        "causes.to_status.34",
+        "from 400 to 699",
+    );
     assert_refused("causes: { to_cause: { 180: 16 } }\n", "causes.to_cause.180", "from 300 to 699");
     assert_refused("causes: { to_cause: { 480: 0 } }\n", "causes.to_cause.480", "from 1 to 127");
     let text = "causes: { standard: q1912_5, to_status: { 34: 486 } }\n";

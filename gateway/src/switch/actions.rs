@@ -40,21 +40,21 @@ impl Switch {
             Action::Progress { leg } => {
                 if self.lines.of(leg).is_some() {
                     self.ask_line(now, leg, Request::Progress);
-                } else {
+                } else if !self.tell_page(leg) {
                     self.tell_packet(leg, 183, true);
                 }
             }
             Action::Alert { leg, in_band } => {
                 if self.lines.of(leg).is_some() {
                     self.ask_line(now, leg, Request::Alerting { in_band });
-                } else {
+                } else if !self.tell_page(leg) {
                     self.tell_packet(leg, 180, in_band);
                 }
             }
             Action::Answer { leg } => {
                 if self.lines.of(leg).is_some() {
                     self.ask_line(now, leg, Request::Connect);
-                } else {
+                } else if !self.answer_page(now, leg) {
                     self.answer_packet(leg);
                 }
             }
@@ -289,6 +289,10 @@ impl Switch {
                 // the voice long before a silent exchange has let go of this one.
                 self.detach(channel);
             }
+            return;
+        }
+        if self.release_page(now, leg, &release) {
+            self.control.leg_released(now, leg, release);
             return;
         }
         if let Some(packet) = self.packets.remove(leg) {

@@ -36,6 +36,7 @@ pub(super) fn status(switch: &Switch) -> Status {
         spans: spans(switch),
         inquiries: switch.inquiry_results.clone(),
         sip: sip(switch),
+        pages: switch.pages.status(),
         media: media(switch),
         voice: switch.voice_quality.clone(),
         records: switch.journal.as_ref().map_or_else(RecordStatus::default, |journal| {

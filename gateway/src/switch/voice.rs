@@ -10,8 +10,8 @@ use trunkline_call::control::Wish;
 use trunkline_call::trunk::BChannel;
 use trunkline_dsp::g711::Law;
 use trunkline_media::{
-    CrossEnd, LegStatistics, Media, MediaError, Payload, PayloadFormat, Protection, Remote,
-    RtpLegSpec, RtpLegUpdate, Sending, TimeslotEnd,
+    CrossEnd, LegStatistics, Media, MediaError, OpenedLeg, Payload, PayloadFormat, Protection,
+    Remote, RtpLegSpec, RtpLegUpdate, Sending, TimeslotEnd,
 };
 use trunkline_rtp::RtpError;
 use trunkline_rtp::codec::Codec;
@@ -21,15 +21,18 @@ use trunkline_rtp::sdp::{
 };
 use trunkline_rtp::srtp::Suite;
 use trunkline_tdm::{Bearer, Load};
+use trunkline_webrtc::WebRtcError;
 
 use super::congestion::of_media;
 use crate::configuration::{SrtpPolicy, Terms};
 
 mod crossings;
+mod pages;
 mod pairs;
 
 use crossings::Crossing;
 pub use crossings::{Crossed, crossed};
+pub use pages::OpenedPage;
 pub use pairs::Caller;
 
 /// Why a leg has no media.
@@ -41,6 +44,9 @@ pub enum VoiceError {
     /// The media plane has no room, or refused the leg.
     #[error(transparent)]
     Media(#[from] MediaError),
+    /// A page's offer, or what came of it, cannot be used.
+    #[error(transparent)]
+    Page(#[from] WebRtcError),
     /// The leg has no media.
     #[error("the leg has no media")]
     NoLeg,
@@ -387,11 +393,22 @@ impl Voice {
     fn open(
         &mut self,
         leg: LegId,
-        mut local: LocalMedia,
+        local: LocalMedia,
         agreed: Agreed,
         codecs: &[Codec],
     ) -> Result<LocalMedia, VoiceError> {
         let opened = self.media.open(self.spec(agreed))?;
+        Ok(self.place(leg, local, opened, codecs))
+    }
+
+    /// Takes an opened leg among ours; gives what is said of it.
+    fn place(
+        &mut self,
+        leg: LegId,
+        mut local: LocalMedia,
+        opened: OpenedLeg,
+        codecs: &[Codec],
+    ) -> LocalMedia {
         local.rtp = opened.local;
         local.rtcp = rtcp_of(opened.local);
         self.by_media.insert(opened.leg, leg);
@@ -410,7 +427,7 @@ impl Voice {
                 caller: None,
             },
         );
-        Ok(local)
+        local
     }
 
     fn nothing_agreed(&self, codecs: &[Codec]) -> Agreed {

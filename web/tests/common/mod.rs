@@ -40,9 +40,14 @@ pub struct Running {
 
 impl Running {
     pub async fn start() -> Running {
+        Running::with("").await
+    }
+
+    /// A site with further lines in its configuration.
+    pub async fn with(more: &str) -> Running {
         let folder = tempfile::tempdir().unwrap();
         let public = generate_key(&folder.path().join("site.key")).unwrap();
-        let site = read(folder.path(), CONFIGURATION);
+        let site = read(folder.path(), &format!("{CONFIGURATION}{more}"));
         let listener = TcpListener::bind(site.listen).await.unwrap();
         let address = listener.local_addr().unwrap();
         let (end, ended) = oneshot::channel();
@@ -67,8 +72,14 @@ impl Running {
 
     /// One request, its path as it is, with further header lines.
     pub async fn ask(&self, method: &str, path: &str, headers: &str) -> Answer {
-        let request =
-            format!("{method} {path} HTTP/1.1\r\nHost: site\r\n{headers}Connection: close\r\n\r\n");
+        self.say(method, path, headers, "").await
+    }
+
+    /// The same with a body, whose length is among the headers.
+    pub async fn say(&self, method: &str, path: &str, headers: &str, body: &str) -> Answer {
+        let request = format!(
+            "{method} {path} HTTP/1.1\r\nHost: site\r\n{headers}Connection: close\r\n\r\n{body}"
+        );
         self.send(request.as_bytes()).await
     }
 

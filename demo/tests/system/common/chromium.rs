@@ -15,6 +15,9 @@ const ANSWER_MAX: Duration = Duration::from_secs(30);
 /// How an element is named in WebDriver's answers (W3C WebDriver §12.1).
 const ELEMENT: &str = "element-6066-11e4-a52e-4f735466cecf";
 
+/// The same of a shadow tree.
+const SHADOW: &str = "shadow-6066-11e4-a52e-4f735466cecf";
+
 /// The person at the browser: a home of their own, so that nothing of the machine's user is
 /// touched.
 #[derive(Debug)]
@@ -77,6 +80,11 @@ pub struct Browser {
 impl Browser {
     /// Opens a browser for `person`, who allows pages of `origin` to open the telephone.
     pub fn open(person: &Person, origin: &str, log: &Path) -> Self {
+        Self::open_with(person, origin, log, &[])
+    }
+
+    /// The same with further arguments for Chromium.
+    pub fn open_with(person: &Person, origin: &str, log: &Path, more: &[&str]) -> Self {
         person.remember(origin);
         let driver = Peer::start(person.command("chromedriver").arg("--port=0"), log);
         let port = wait_for("chromedriver listens", ANSWER_MAX, || {
@@ -90,7 +98,7 @@ impl Browser {
             .build()
             .into();
         let profile = format!("--user-data-dir={}", person.home.join("chromium").display());
-        let arguments = [
+        let mut arguments = vec![
             "--headless=new",
             "--no-sandbox",
             "--disable-gpu",
@@ -103,6 +111,7 @@ impl Browser {
             "--window-size=1000,1000",
             &profile,
         ];
+        arguments.extend(more);
         let wanted = json!({
             "capabilities": { "alwaysMatch": {
                 "browserName": "chrome",
@@ -138,6 +147,47 @@ impl Browser {
         let answer = self.ask("screenshot", None);
         let text = answer.as_str().expect("a picture");
         base64::engine::general_purpose::STANDARD.decode(text).expect("base64")
+    }
+
+    /// Runs a script in every page before its own ones.
+    pub fn before_pages(&self, script: &str) {
+        let command = json!({
+            "cmd": "Page.addScriptToEvaluateOnNewDocument",
+            "params": { "source": script },
+        });
+        self.ask("goog/cdp/execute", Some(&command));
+    }
+
+    /// What a function body returns in the page.
+    pub fn run(&self, script: &str) -> Value {
+        self.ask("execute/sync", Some(&json!({ "script": script, "args": [] })))
+    }
+
+    /// Clicks what a CSS selector finds in the shadow tree of an element.
+    pub fn click_within(&self, host: &str, selector: &str) {
+        let host = self.element(host);
+        let root = self.ask(&format!("element/{host}/shadow"), None);
+        let root = root[SHADOW].as_str().unwrap_or_else(|| panic!("no shadow tree: {root}"));
+        let wanted = json!({ "using": "css selector", "value": selector });
+        let answer = self.ask(&format!("shadow/{root}/element"), Some(&wanted));
+        let element = answer[ELEMENT].as_str().unwrap_or_else(|| panic!("no {selector}: {answer}"));
+        self.ask(&format!("element/{element}/click"), Some(&json!({})));
+    }
+
+    /// Types into whatever has the focus.
+    pub fn press(&self, keys: &str) {
+        let actions: Vec<Value> = keys
+            .chars()
+            .flat_map(|key| {
+                let key = key.to_string();
+                [
+                    json!({ "type": "keyDown", "value": key }),
+                    json!({ "type": "keyUp", "value": key }),
+                ]
+            })
+            .collect();
+        let device = json!({ "type": "key", "id": "keyboard", "actions": actions });
+        self.ask("actions", Some(&json!({ "actions": [device] })));
     }
 
     fn element(&self, selector: &str) -> String {

@@ -11,6 +11,7 @@ use trunkline_demo::network::{Layout, Network, get};
 use trunkline_demo::speech;
 
 pub mod baresip;
+#[allow(dead_code, reason = "the tests of `tests/browser` use the rest of it")]
 pub mod chromium;
 pub mod machine;
 pub mod sipp;
