@@ -66,9 +66,11 @@ test-line:
 	@scripts/test-line
 
 # The telephone program on a desktop: its window on a screen without a graphics card, its sound on a
-# sound server whose devices other programs play into and record from.
+# sound server whose devices other programs play into and record from, started by hand and by clicks
+# in Chromium and Firefox.
 test-desktop:
 	@scripts/set-up desktop
+	cargo build -p trunkline-phone -p trunkline-web
 	cargo test -p trunkline-phone --test desktop -- --ignored --test-threads=1
 
 # Requests of both sides of an interface in any order over a line that loses frames, twenty thousand

@@ -92,8 +92,11 @@ impl Desk {
             .env("HOME", self.home.path())
             .env("XDG_RUNTIME_DIR", self.home.path().join("run"))
             .env("XDG_CONFIG_HOME", self.home.path().join(".config"))
+            .env("XDG_DATA_HOME", self.home.path().join(".local/share"))
+            .env("XDG_CURRENT_DESKTOP", "GNOME")
             .env("DISPLAY", &self.display)
             .env("LANG", "C.UTF-8")
+            .current_dir(self.home.path())
             .env_remove("LC_ALL")
             .env_remove("WAYLAND_DISPLAY")
             .stdin(Stdio::null());

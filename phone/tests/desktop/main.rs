@@ -1,6 +1,9 @@
-//! The phone on a desktop: window, keys, microphone and loudspeaker, as a person has them. Needs
-//! Xvfb, xdotool and PulseAudio (`make test-desktop`).
+//! The phone on a desktop: window, keys, microphone and loudspeaker, as a person has them, started by
+//! hand and by clicks in browsers. Needs Xvfb, xdotool, PulseAudio, Chromium and Firefox
+//! (`make test-desktop`).
 
+mod browsers;
+mod clicks;
 #[path = "../common/mod.rs"]
 mod common;
 mod desk;
