@@ -48,11 +48,31 @@ fn up(configuration: &str) -> LoneGateway {
     let program = Path::new("/bin/trunkline-gateway");
     let mut gateway =
         LoneGateway::start(program, Path::new("/tmp"), configuration, HTTP).expect("it starts");
+    until_in_service(&mut gateway);
+    gateway
+}
+
+fn until_in_service(gateway: &mut LoneGateway) {
     gateway.until("both data links are up", Duration::from_secs(60), |status| {
         let spans = status["spans"].as_array();
         spans.is_some_and(|spans| spans.iter().all(|span| span["in_service"] == true))
     });
-    gateway
+}
+
+/// Tries until it is well, five times at most: a guest that was held up for long is no line to judge.
+fn undisturbed(
+    gateway: &mut LoneGateway,
+    mut attempt: impl FnMut(&mut LoneGateway, u32) -> Result<(), String>,
+) {
+    for number in 1..=5 {
+        match attempt(gateway, number) {
+            Ok(()) => return,
+            Err(problem) => println!("again: {problem}\n{}", gateway.last_lines()),
+        }
+        gateway.until_idle();
+        until_in_service(gateway);
+    }
+    panic!("five calls were not well");
 }
 
 fn at(address: &str) -> SocketAddr {
@@ -60,7 +80,7 @@ fn at(address: &str) -> SocketAddr {
 }
 
 /// A call over both spans, in which each party says something: what the callee and the caller heard.
-fn call(number: &str, said: [Vec<u8>; 2], time: Duration) -> [Vec<u8>; 2] {
+fn call(number: &str, said: [Vec<u8>; 2], time: Duration) -> Result<[Vec<u8>; 2], String> {
     let mut callee = Party::at(at(CALLEE)).expect("a party");
     let mut caller = Party::at(at(CALLER)).expect("a party");
     let [by_caller, by_callee] = said;
@@ -79,8 +99,8 @@ fn call(number: &str, said: [Vec<u8>; 2], time: Duration) -> [Vec<u8>; 2] {
     let by_the_caller = talked();
     let by_the_callee = called.join().expect("the callee's thread");
     match (by_the_callee, by_the_caller) {
-        (Ok(callee), Ok(caller)) => [callee, caller],
-        failed => panic!("the call to {number}: {failed:?}"),
+        (Ok(callee), Ok(caller)) => Ok([callee, caller]),
+        failed => Err(format!("the call to {number}: {failed:?}")),
     }
 }
 
@@ -104,6 +124,23 @@ fn counter(gateway: &LoneGateway, name: &str, event: &str) -> f64 {
     gateway.metric(&metric).expect(&metric)
 }
 
+/// What may not happen on the line while the speech of a call is compared.
+const FAULTS: [&str; 8] = [
+    "slips",
+    "blocks_not_sent",
+    "read_overruns",
+    "write_underruns",
+    "hdlc_bad_fcs",
+    "hdlc_aborts",
+    "crc4_errors",
+    "bipolar_violations",
+];
+
+fn faults(gateway: &LoneGateway) -> Vec<f64> {
+    let of = |name: &'static str| FAULTS.map(|event| counter(gateway, name, event));
+    ["net", "usr"].into_iter().flat_map(of).collect()
+}
+
 /// 2100 Hz whose phase turns over each 450 ms (V.25), in A-law.
 fn answer_tone(time: Duration) -> Vec<u8> {
     let turn = std::f32::consts::TAU * 2_100.0 / 8_000.0;
@@ -119,24 +156,25 @@ fn main() {
     // Without an echo canceller no sample may change.
     let mut gateway = up(&configuration(""));
     for (number, out, back) in [("0333331234", "net", "usr"), ("0633331234", "usr", "net")] {
-        // The guest's one core is emulated: where it was held up, the playout adjusts.
-        for attempt in 1..=3 {
+        undisturbed(&mut gateway, |gateway, attempt| {
+            let before = faults(gateway);
             let said = [words(attempt, SPEECH), words(attempt + 10, SPEECH)];
-            let time = SPEECH + Duration::from_millis(800);
-            let heard = call(number, said.clone(), time);
+            let heard = call(number, said.clone(), SPEECH + Duration::from_millis(800))?;
             let compared = [0, 1].map(|way| compare_octets(&said[way], &heard[way]));
             println!("{number} out by {out}, back by {back}: {compared:?}");
             gateway.until_idle();
-            let records = records_of_call(&gateway);
-            if compared.iter().zip(&records).all(|(compared, record)| is_intact(compared, record)) {
-                break;
+            let records = records_of_call(gateway);
+            let is_well = compared
+                .iter()
+                .zip(&records)
+                .all(|(compared, record)| record["cause"] == 16 && is_intact(compared, record));
+            let after = faults(gateway);
+            if is_well && after == before {
+                return Ok(());
             }
-            assert!(attempt < 3, "speech was damaged in three calls");
-        }
+            Err(format!("speech damaged; faults {before:?}, then {after:?}"))
+        });
     }
-    let records = gateway.records();
-    assert!(records.len() >= 4, "two records a call: {records:?}");
-    assert!(records.iter().all(|record| record["cause"] == 16), "{records:?}");
     let status = gateway.status();
     for name in ["net", "usr"] {
         let span = span(&status, name);
@@ -144,19 +182,6 @@ fn main() {
         assert_eq!((&span["alarm"], &span["line"]["kind"]), (&"none".into(), &"dahdi".into()));
         assert_eq!(span["line"]["delay_to_line_ms"], 120);
         assert!(counter(&gateway, name, "d_channel_frames_received") >= 10.0);
-        // Not one block was lost on the line.
-        for error in [
-            "slips",
-            "blocks_not_sent",
-            "read_overruns",
-            "write_underruns",
-            "hdlc_bad_fcs",
-            "hdlc_aborts",
-            "crc4_errors",
-            "bipolar_violations",
-        ] {
-            assert_eq!(counter(&gateway, name, error), 0.0, "{error} of {name}");
-        }
         assert_eq!(counter(&gateway, name, "echo_cancellers_on"), 0.0);
     }
     gateway.end();
@@ -164,18 +189,25 @@ fn main() {
     // With one it is on for the call, on both spans, and a modem switches it off.
     let echo = "        echo_canceller: { name: mg2 }\n        gains_db: { transmit: -3 }\n";
     let mut gateway = up(&configuration(echo));
-    let time = Duration::from_secs(3);
-    let [heard, _] = call("0333331234", [answer_tone(time), vec![]], time);
-    let loudest = heard.iter().map(|octet| Law::A.decode(*octet).unsigned_abs()).max();
-    let expected = 6_000.0 * 10_f32.powf(-3.0 / 20.0);
-    let ratio = f32::from(loudest.unwrap_or(0)) / expected;
-    assert!((0.9..1.1).contains(&ratio), "3 dB softer: {loudest:?}");
-    gateway.until_idle();
-    for name in ["net", "usr"] {
-        assert_eq!(counter(&gateway, name, "echo_cancellers_on"), 1.0, "{name}");
-        assert!(counter(&gateway, name, "echo_cancellers_off_by_tone") >= 1.0, "{name}");
-        assert_eq!(counter(&gateway, name, "echo_cancellers_refused"), 0.0, "{name}");
-    }
+    undisturbed(&mut gateway, |gateway, _| {
+        let counts =
+            |gateway: &LoneGateway, event| ["net", "usr"].map(|name| counter(gateway, name, event));
+        let on_before = counts(gateway, "echo_cancellers_on");
+        let time = Duration::from_secs(3);
+        let [heard, _] = call("0333331234", [answer_tone(time), vec![]], time)?;
+        let loudest = heard.iter().map(|octet| Law::A.decode(*octet).unsigned_abs()).max();
+        let expected = 6_000.0 * 10_f32.powf(-3.0 / 20.0);
+        let ratio = f32::from(loudest.unwrap_or(0)) / expected;
+        gateway.until_idle();
+        assert_eq!(counts(gateway, "echo_cancellers_on"), on_before.map(|count| count + 1.0));
+        assert_eq!(counts(gateway, "echo_cancellers_refused"), [0.0; 2]);
+        let by_tone = counts(gateway, "echo_cancellers_off_by_tone");
+        println!("a modem, 3 dB softer: {loudest:?}; cancellers off by its tone: {by_tone:?}");
+        if by_tone.iter().all(|count| *count >= 1.0) && (0.9..1.1).contains(&ratio) {
+            return Ok(());
+        }
+        Err("the tone was damaged".to_owned())
+    });
     gateway.end();
     println!("done");
 }

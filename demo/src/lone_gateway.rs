@@ -56,6 +56,11 @@ impl LoneGateway {
         line?.trim().parse().ok()
     }
 
+    /// The end of its log.
+    pub fn last_lines(&self) -> String {
+        self.program.last_lines()
+    }
+
     /// The call records so far.
     pub fn records(&self) -> Vec<Value> {
         let text = std::fs::read_to_string(&self.records).unwrap_or_default();

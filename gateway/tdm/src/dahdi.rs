@@ -34,6 +34,8 @@ const FRAME_BUFFER_SIZE_OCTETS: usize = 1024;
 const FCS_SIZE_OCTETS: usize = 2;
 /// The owner looks after commands and alarms at least so often.
 const QUIET_MAX: Duration = Duration::from_millis(10);
+/// If nothing comes for so long, what was to be under way is played.
+const BEGIN_MAX: Duration = Duration::from_millis(500);
 /// How often the driver is asked for alarms and errors.
 const STATUS_EVERY: Duration = Duration::from_millis(20);
 
@@ -130,7 +132,9 @@ pub struct DahdiLine {
     alarms: i32,
     asked: Option<Instant>,
     previous: Option<Instant>,
-    /// The others' first blocks are left in the driver while the first channel begins.
+    /// When the buffers were filled, and whether a block came since. The others' first blocks are
+    /// left in the driver while the first channel begins.
+    filled: Instant,
     begun: bool,
     seen: Seen,
     counters: LineCounters,
@@ -192,6 +196,7 @@ impl DahdiLine {
             alarms: 0,
             asked: None,
             previous: None,
+            filled: Instant::now(),
             begun: false,
             seen: Seen::default(),
             counters: LineCounters::default(),
@@ -219,6 +224,7 @@ impl DahdiLine {
             channel.report_buffer_events(true)?;
         }
         self.seen = Seen::default();
+        self.filled = Instant::now();
         self.begun = false;
         Ok(())
     }
@@ -355,7 +361,7 @@ impl Line for DahdiLine {
         block.set_missing(samples, self.config.law.idle());
         let mut read = self.read_first(block)?;
         if read.is_none() {
-            if self.seen.buffers_out_of_step {
+            if std::mem::take(&mut self.seen.buffers_out_of_step) && self.begun {
                 // What came meanwhile is read; from here on it is as at the start.
                 self.counters.slips += 1;
                 self.begin()?;
@@ -365,6 +371,12 @@ impl Line for DahdiLine {
         }
         if read.is_none() {
             return Ok(Tick::Quiet);
+        }
+        let block_time = Duration::from_micros(samples as u64 * 125);
+        if !self.begun && self.filled.elapsed() > BEGIN_MAX {
+            // A dynamic span without its other end plays, but nothing comes. What waits is behind
+            // this block, so that it cannot happen twice.
+            self.begin()?;
         }
         if std::mem::replace(&mut self.begun, true) {
             let Self { bearers, counters, seen, .. } = self;
@@ -379,7 +391,6 @@ impl Line for DahdiLine {
         let now = Instant::now();
         self.report_alarms(now, block)?;
         let since = self.previous.replace(now).map(|previous| now - previous);
-        let block_time = Duration::from_micros(samples as u64 * 125);
         let late = since.unwrap_or_default().saturating_sub(block_time);
         Ok(Tick::Block { late_us: late.as_micros() as u64 })
     }
