@@ -539,7 +539,8 @@ fn web(layout: &Layout) -> String {
     let calls = match layout.calls_in_page {
         true => format!(
             "calls:\n  origins: [\"{}\"]\n  directory: [\"{}\"]\n  \
-             gateways: [{{ sip: \"{}\", at: \"{}\" }}]\n",
+             gateways: [{{ sip: \"{}\", at: \"{}\" }}]\n\
+             prefixes: [{{ prefix: \"+813\" }}]\n",
             layout.web(),
             layout.directory(),
             layout.gateway_a(),

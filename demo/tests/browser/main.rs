@@ -4,5 +4,7 @@
 #[path = "../system/common/mod.rs"]
 #[allow(dead_code, reason = "the system tests use the rest of it")]
 mod common;
+mod ends;
 mod page;
+mod strangers;
 mod talk;

@@ -119,6 +119,37 @@ impl Page {
         words.as_str().unwrap_or_default().to_owned()
     }
 
+    /// Has the page call another number than the one it shows.
+    pub fn set_number(&self, number: &str) {
+        self.browser.run(&format!(
+            "document.querySelector('call-button').setAttribute('number', '{number}')"
+        ));
+    }
+
+    /// The class of what has the focus in the panel.
+    pub fn focus(&self) -> String {
+        let class = self.browser.run(
+            "return document.querySelector('call-button').shadowRoot.activeElement?.className ?? ''",
+        );
+        class.as_str().unwrap_or_default().to_owned()
+    }
+
+    /// Clicks something in the panel.
+    pub fn click_in_panel(&self, selector: &str) {
+        self.browser.click_within("call-button", selector);
+    }
+
+    /// Takes the picture of a state for the README, if pictures are asked for.
+    pub fn picture(&self, name: &str) {
+        let picture = self.browser.picture_of("li.card");
+        assert!(picture.starts_with(b"\x89PNG\r\n\x1a\n"));
+        if let Some(folder) = std::env::var_os("PICTURES") {
+            let folder = PathBuf::from(folder);
+            std::fs::create_dir_all(&folder).expect("a folder");
+            std::fs::write(folder.join(format!("{name}.png")), picture).expect("written");
+        }
+    }
+
     /// Begins to record the loudspeaker.
     pub fn record(&self) {
         self.browser.run(RECORDER);

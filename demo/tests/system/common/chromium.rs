@@ -149,6 +149,14 @@ impl Browser {
         base64::engine::general_purpose::STANDARD.decode(text).expect("base64")
     }
 
+    /// The same of what a CSS selector finds.
+    pub fn picture_of(&self, selector: &str) -> Vec<u8> {
+        let element = self.element(selector);
+        let answer = self.ask(&format!("element/{element}/screenshot"), None);
+        let text = answer.as_str().expect("a picture");
+        base64::engine::general_purpose::STANDARD.decode(text).expect("base64")
+    }
+
     /// Runs a script in every page before its own ones.
     pub fn before_pages(&self, script: &str) {
         let command = json!({
