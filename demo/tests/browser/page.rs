@@ -74,6 +74,8 @@ impl Page {
         let file = format!("--use-file-for-fake-audio-capture={}%noloop", said.display());
         let mut arguments = vec![
             "--use-fake-device-for-media-stream",
+            // All of the panel is in the pictures.
+            "--window-size=1000,1600",
             "--autoplay-policy=no-user-gesture-required",
             // Here everybody is on the loopback network.
             "--allow-loopback-in-peer-connection",

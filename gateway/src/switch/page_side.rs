@@ -178,8 +178,8 @@ impl Switch {
 
     /// The time of some pages has come.
     pub(super) fn pages_timeout(&mut self, now: Instant) {
-        while let Some(leg) = self.pages.due(now) {
-            let Some(page) = self.pages.of(leg) else { return };
+        for leg in self.pages.due(now) {
+            let Some(page) = self.pages.of(leg) else { continue };
             let is_over = page.ends_at.is_some_and(|ends_at| ends_at <= now);
             if let Some((session, _)) = &mut page.path {
                 session.timeout(now);

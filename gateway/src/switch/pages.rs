@@ -155,9 +155,9 @@ impl Pages {
         self.deadlines.first().map(|(due, _)| *due)
     }
 
-    /// A leg whose time has come.
-    pub fn due(&self, now: Instant) -> Option<LegId> {
-        self.deadlines.first().filter(|(due, _)| *due <= now).map(|(_, leg)| *leg)
+    /// The legs whose time has come.
+    pub fn due(&self, now: Instant) -> Vec<LegId> {
+        self.deadlines.iter().take_while(|(due, _)| *due <= now).map(|(_, leg)| *leg).collect()
     }
 
     /// The figures.

@@ -18,6 +18,9 @@ const CONSENT: Duration = Duration::from_secs(15);
 /// From the offer to the keys: more than a person waits for a telephone to ring.
 const SETUP_MAX: Duration = Duration::from_secs(20);
 
+/// DTLS is asked again after so long at the soonest.
+const DTLS_AGAIN: Duration = Duration::from_millis(10);
+
 /// Octets of the longest record that DTLS gives us at once.
 const RECORD_OCTETS: usize = 2_048;
 
@@ -169,6 +172,8 @@ impl Session {
         }
         if self.dtls_due.is_some_and(|due| due <= now) {
             self.drive(|dtls| dtls.handle_timeout(now));
+            // Whatever DTLS says, time goes on.
+            self.dtls_due = self.dtls_due.map(|due| due.max(now + DTLS_AGAIN));
         }
         let is_late = |until: Option<Instant>| until.is_some_and(|until| until <= now);
         if self.keys.is_none() && is_late(Some(self.setup_until)) {
