@@ -53,7 +53,7 @@ test-loom:
 	RUSTFLAGS="--cfg loom" CARGO_TARGET_DIR=target/loom cargo test --release -p trunkline-xdp --lib
 
 # A click in a real browser, and a telephone that rings and talks: from within the page. One test at a
-# time, since speech is judged. PICTURES=docs/pictures writes the pictures of the README anew.
+# time, since speech is judged. PICTURES=$PWD/web/pictures writes the README's pictures anew.
 test-browser: target/pesq/ready
 	@scripts/set-up browser
 	cargo build --workspace --bins
