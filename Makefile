@@ -54,7 +54,7 @@ test-loom:
 
 # A click in a real browser, and a telephone that rings and talks: from within the page. One test at a
 # time, since speech is judged. PICTURES=$PWD/web/pictures writes the README's pictures anew.
-test-browser: target/pesq/ready
+test-browser: target/pesq/ready test-desktop
 	@scripts/set-up browser
 	cargo build --workspace --bins
 	PESQ_PYTHON=$(CURDIR)/target/pesq/bin/python \

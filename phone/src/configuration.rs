@@ -50,6 +50,9 @@ pub struct Configuration {
     /// Delete linked data after reading it: browsers pile it up in the downloads folder.
     #[serde(default = "yes")]
     pub delete_linked_data: bool,
+    /// Where the phone registers, so that it can be called.
+    #[serde(default)]
+    pub account: Option<Account>,
     /// Language of window and terminal, `en` or `ja`; that of the locale without it.
     #[serde(default)]
     pub language: Option<Language>,
@@ -78,6 +81,7 @@ impl Default for Configuration {
             codecs: default_codecs(),
             sound: Sound::default(),
             delete_linked_data: true,
+            account: None,
             language: None,
             theme: Theme::default(),
             log: None,
@@ -151,6 +155,29 @@ pub struct Devices {
 impl Default for Devices {
     fn default() -> Self {
         Self { microphone: None, loudspeaker: None, cancel_echo: true }
+    }
+}
+
+/// An account at a gateway. Its password goes to this gateway alone: calls, and gateways that a page
+/// names, never see it.
+#[derive(Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Account {
+    /// The gateway, `host` or `host:port`.
+    pub registrar: String,
+    /// The user part there: the number as the gateway has it.
+    pub user: String,
+    /// The password, for a gateway that asks (digest, RFC 8760).
+    #[serde(default)]
+    pub password: Option<String>,
+}
+
+impl std::fmt::Debug for Account {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Account")
+            .field("registrar", &self.registrar)
+            .field("user", &self.user)
+            .finish_non_exhaustive()
     }
 }
 

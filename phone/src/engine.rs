@@ -1,8 +1,9 @@
 //! The call: which gateway, INVITE, voice, and how it ended.
 
+mod incoming;
 mod route;
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use tokio::runtime::Runtime;
@@ -20,7 +21,7 @@ use trunkline_rtp::codec::Codec;
 use trunkline_rtp::sdp::{LocalMedia, Sdp, accept_answer, answer, make_offer};
 use trunkline_rtp::telephone_event::Digit;
 use trunkline_sip::{
-    Endpoint, EndpointConfig, Event, Events, LegId, OutgoingInvite, SipError, Uri,
+    Endpoint, EndpointConfig, Event, Events, LegId, OutgoingInvite, Rejection, SipError, Uri,
 };
 
 use crate::callee::Callee;
@@ -31,6 +32,8 @@ use crate::sound::line::Controls;
 use crate::sound::{Sound, SoundError};
 use crate::state::{CallState, Ending, Key};
 use crate::words::Why;
+
+pub use incoming::{Waited, wait};
 
 /// First of the dynamic payload types (RFC 3551 §6).
 const DYNAMIC_PAYLOAD_TYPE: u8 = 96;
@@ -77,6 +80,9 @@ pub enum CallError {
         /// Why, in words.
         why: Why,
     },
+    /// There is no account to be called by.
+    #[error("no account: write registrar and user below account in the configuration")]
+    NoAccount,
     /// Nothing came back from the gateway.
     #[error("the gateway does not answer: {0}")]
     Silent(String),
@@ -188,7 +194,6 @@ struct Desk<'a> {
 
 /// A call that is dialled.
 struct Phone {
-    number: E164,
     gateway: String,
     endpoint: Endpoint,
     events: Events,
@@ -208,29 +213,59 @@ struct Phone {
     answered_at: Option<Instant>,
 }
 
-impl Phone {
-    async fn dial(
-        configuration: &Configuration,
-        number: E164,
-        target: &SipTarget,
-        face: &Face,
-    ) -> Result<Self, CallError> {
+/// From where and over what a gateway is reached.
+struct Setting {
+    address: IpAddr,
+    is_tcp: bool,
+}
+
+impl Setting {
+    async fn of(configuration: &Configuration, target: &SipTarget) -> Result<Self, CallError> {
         let address = match configuration.address {
             Some(address) => address,
             None => route::own_address(target).await?,
         };
-        let tcp =
+        let is_tcp =
             configuration.transport == Transport::Tcp || target.transport == SipTransport::Tcp;
-        let local: SocketAddr = (address, 0).into();
-        let (endpoint, events) = Endpoint::start(EndpointConfig {
-            udp: if tcp { Vec::new() } else { vec![local] },
-            tcp: if tcp { vec![local] } else { Vec::new() },
+        Ok(Self { address, is_tcp })
+    }
+
+    /// Starts SIP there, as `user`.
+    async fn endpoint(&self, user: &str) -> Result<(Endpoint, Events), SipError> {
+        let local: SocketAddr = (self.address, 0).into();
+        Endpoint::start(EndpointConfig {
+            udp: if self.is_tcp { Vec::new() } else { vec![local] },
+            tcp: if self.is_tcp { vec![local] } else { Vec::new() },
             user_agent: "Trunkline phone".to_owned(),
-            contact_user: configuration.identity.clone(),
+            contact_user: user.to_owned(),
             t1: T1,
             ..EndpointConfig::default()
         })
-        .await?;
+        .await
+    }
+
+    fn transport(&self) -> trunkline_sip::Transport {
+        if self.is_tcp { trunkline_sip::Transport::Tcp } else { trunkline_sip::Transport::Udp }
+    }
+}
+
+/// The voice of a call: media and sound.
+struct Voice {
+    media: Media,
+    media_events: mpsc::Receiver<MediaEvent>,
+    leg: trunkline_media::LegId,
+    local: LocalMedia,
+    codecs: Vec<Codec>,
+    controls: Controls,
+    sound: Sound,
+}
+
+impl Voice {
+    fn open(
+        configuration: &Configuration,
+        address: IpAddr,
+        face: &Face,
+    ) -> Result<Self, CallError> {
         let media = Media::start(MediaConfig {
             cores: vec![first_core()],
             rtp_timeout: Duration::ZERO,
@@ -261,36 +296,61 @@ impl Phone {
             face.devices(Choice::look(wanted));
         }
         let local = LocalMedia::new(opened.local, session_id());
-        let offer = make_offer(&local, &codecs);
-        let host = address.to_string();
+        Ok(Self { media, media_events, leg: opened.leg, local, codecs, controls, sound })
+    }
+}
+
+impl Phone {
+    async fn dial(
+        configuration: &Configuration,
+        number: E164,
+        target: &SipTarget,
+        face: &Face,
+    ) -> Result<Self, CallError> {
+        let setting = Setting::of(configuration, target).await?;
+        let (endpoint, events) = setting.endpoint(&configuration.identity).await?;
+        let voice = Voice::open(configuration, setting.address, face)?;
+        let offer = make_offer(&voice.local, &voice.codecs);
         let uri: Uri = target.uri.parse()?;
         let mut invite = OutgoingInvite::new(
             uri,
-            Uri::sip(&configuration.identity, &host, None),
+            Uri::sip(&configuration.identity, &setting.address.to_string(), None),
             offer.to_string().into_bytes(),
         );
-        invite.transport =
-            Some(if tcp { trunkline_sip::Transport::Tcp } else { trunkline_sip::Transport::Udp });
+        invite.transport = Some(setting.transport());
         tracing::info!(target: "ladder", step = 409_u32, %number, "INVITE to {}:{}", target.host, target.port);
         let sip = endpoint.invite(invite)?;
-        Ok(Self {
-            number,
-            gateway: format!("{}:{}", target.host, target.port),
+        let gateway = format!("{}:{}", target.host, target.port);
+        Ok(Self::new(sip, offer, voice, endpoint, events, gateway))
+    }
+
+    /// A call whose description of ours is `offer`.
+    fn new(
+        sip: LegId,
+        offer: Sdp,
+        voice: Voice,
+        endpoint: Endpoint,
+        events: Events,
+        gateway: String,
+    ) -> Self {
+        let Voice { media, media_events, leg, local, codecs, controls, sound } = voice;
+        Self {
+            gateway,
             endpoint,
             events,
             sip,
             media,
             media_events,
-            leg: opened.leg,
+            leg,
             local,
             offer,
             codecs,
             controls,
             sound: Some(sound),
-            answered_at: None,
             has_early_media: false,
             is_held: false,
-        })
+            answered_at: None,
+        }
     }
 
     /// Follows the call to its end.
@@ -313,6 +373,10 @@ impl Phone {
     ) -> Result<(), CallError> {
         let mut keys_open = true;
         let mut has_replied = false;
+        // A call that came was answered before.
+        if let Some(since) = self.answered_at {
+            desk.face.state(CallState::Talking { since });
+        }
         let mut tick = tokio::time::interval(Duration::from_millis(500));
         loop {
             let hang_up = self.answered_at.zip(wishes.hang_up_after).map(|(at, after)| at + after);
@@ -337,7 +401,7 @@ impl Phone {
                         self.controls.talk();
                         let since = Instant::now();
                         self.answered_at = Some(since);
-                        tracing::info!(target: "ladder", step = 413_u32, number = %self.number, "talking");
+                        tracing::info!(target: "ladder", step = 413_u32, gateway = %self.gateway, "talking");
                         desk.face.state(CallState::Talking { since });
                         for digit in wishes.digits.iter().flat_map(|digits| digits.chars()) {
                             self.send_digit(digit)?;
@@ -352,6 +416,11 @@ impl Phone {
                         return Err(CallError::Refused { status, why });
                     }
                     Some(Event::ReInvite { sdp, .. }) => self.offered_again(&sdp, desk.face)?,
+                    // One call at a time.
+                    Some(Event::Invite(invite)) => {
+                        let busy = Rejection::status(486).with_cause(17);
+                        self.endpoint.reject(invite.leg, busy)?;
+                    }
                     Some(Event::Bye { .. } | Event::SessionExpired { .. }) | None => {
                         desk.face.state(self.ended(Ending::OtherSide));
                         return Ok(());

@@ -45,6 +45,11 @@ enum Command {
         #[command(flatten)]
         options: CallOptions,
     },
+    /// Registers at the gateway of the configuration and waits for calls.
+    Wait {
+        #[command(flatten)]
+        options: CallOptions,
+    },
     /// Makes this program the helper application for .vlf files and tel: links of this user.
     Register,
 }
@@ -95,6 +100,7 @@ fn main() -> ExitCode {
     match arguments.command {
         Command::Call { number, options } => call(Wanted::Typed(number), options, configuration),
         Command::Open { target, options } => call(Wanted::Opened(target), options, configuration),
+        Command::Wait { options } => call(Wanted::Calls, options, configuration),
         Command::Register => register(arguments.config.as_deref()),
     }
 }
@@ -130,7 +136,7 @@ fn call(wanted: Wanted, options: CallOptions, mut configuration: Configuration) 
     // window.
     let wants_window = !io::stdin().is_terminal()
         && Window::is_possible()
-        && (configuration.ask || matches!(wanted, Wanted::Opened(_)));
+        && (configuration.ask || !matches!(wanted, Wanted::Typed(_)));
     if !wants_window {
         return session::run(configuration, wanted, &wishes, Face::terminal(language));
     }

@@ -20,17 +20,21 @@ pub enum Wanted {
     Typed(String),
     /// A link or file.
     Opened(String),
+    /// Nobody yet: calls are waited for.
+    Calls,
 }
 
 impl Wanted {
     fn text(&self) -> &str {
         match self {
             Self::Typed(text) | Self::Opened(text) => text,
+            Self::Calls => "",
         }
     }
 
     fn callee(&self, configuration: &Configuration) -> Result<Callee, CalleeError> {
         match self {
+            Self::Calls => callee::typed("", configuration),
             Self::Typed(number) => callee::typed(number, configuration),
             Self::Opened(target) => {
                 let now_unix_s =
@@ -83,7 +87,27 @@ async fn follow(
             return ExitCode::FAILURE;
         }
     };
+    let waits = matches!(wanted, Wanted::Calls);
     loop {
+        if matches!(wanted, Wanted::Calls) {
+            match engine::wait(configuration, wishes, face, &mut signals).await {
+                Ok(engine::Waited::Opened(target)) => wanted = Wanted::Opened(target),
+                Ok(engine::Waited::Ended) => return ExitCode::SUCCESS,
+                Ok(engine::Waited::Called) => {
+                    if face.is_closed() {
+                        return ExitCode::SUCCESS;
+                    }
+                    if let Some(target) = face.take_pending() {
+                        wanted = Wanted::Opened(target);
+                    }
+                    continue;
+                }
+                Err(error) => {
+                    face.failed(&words::failure(&error, face.language()));
+                    return ExitCode::FAILURE;
+                }
+            }
+        }
         let mut callee = None;
         let mut status = match wanted.callee(configuration) {
             Ok(found) => {
@@ -104,6 +128,10 @@ async fn follow(
         }
         loop {
             match next(face, &mut signals).await {
+                Next::End if waits && !face.is_closed() => {
+                    wanted = Wanted::Calls;
+                    break;
+                }
                 Next::End => return status,
                 Next::Open(target) => {
                     wanted = Wanted::Opened(target);

@@ -5,6 +5,26 @@ use std::time::{Duration, Instant};
 /// How far a call is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum CallState {
+    /// The phone registers, to be called.
+    Registering {
+        /// The gateway.
+        gateway: String,
+    },
+    /// It is registered and can be called.
+    Ready {
+        /// As whom.
+        user: String,
+    },
+    /// The gateway did not register it; it is tried again.
+    NotRegistered {
+        /// What the gateway said, a status of SIP.
+        status: u16,
+    },
+    /// Somebody calls.
+    RungBy {
+        /// Their number or name, as their side tells it.
+        from: String,
+    },
     /// The directory is asked for a gateway.
     Inquiring,
     /// A gateway was called.
@@ -51,9 +71,14 @@ impl CallState {
         }
     }
 
-    /// Whether the call still lives.
+    /// Whether it waits for calls.
+    pub fn is_waiting(&self) -> bool {
+        matches!(self, Self::Registering { .. } | Self::Ready { .. } | Self::NotRegistered { .. })
+    }
+
+    /// Whether there is a call that still lives.
     pub fn is_live(&self) -> bool {
-        !matches!(self, Self::Ended { .. })
+        !self.is_waiting() && !matches!(self, Self::Ended { .. })
     }
 }
 

@@ -20,6 +20,8 @@ fn keys(line: &str) -> Result<Vec<Key>, char> {
             '0'..='9' | '*' | '#' | 'A'..='D' => Ok(Key::Digit(character)),
             'm' | 'M' => Ok(Key::Mute),
             'h' | 'H' | 'q' | 'Q' => Ok(Key::HangUp),
+            'y' | 'Y' => Ok(Key::Yes),
+            'n' | 'N' => Ok(Key::No),
             other => Err(other),
         })
         .collect()

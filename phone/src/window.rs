@@ -291,6 +291,19 @@ impl Application {
                     model.sent.clear();
                     model.note = None;
                 }
+                if let CallState::RungBy { from } = &state {
+                    model.number.clone_from(from);
+                    model.gateway.clear();
+                    model.sent.clear();
+                    model.note = None;
+                    self.asked_at = Instant::now();
+                    if let Some(screen) = &self.screen {
+                        let attention = winit::window::UserAttentionType::Critical;
+                        screen.frame.request_user_attention(Some(attention));
+                    }
+                } else if state.is_waiting() {
+                    model.number.clear();
+                }
                 // On hanging up, the last button; after the end on closing.
                 self.focus = if state.is_live() { usize::MAX } else { 1 };
                 model.page = Page::Call(state);
@@ -401,7 +414,7 @@ impl Application {
                 }
             }
             Pressed::Named(NamedKey::Escape) => match self.model.page {
-                Page::Question(_) => self.send(Key::No),
+                Page::Question(_) | Page::Call(CallState::RungBy { .. }) => self.send(Key::No),
                 Page::Call(ref state) if state.is_live() => self.send(Key::HangUp),
                 _ => self.send(Key::Close),
             },
@@ -417,8 +430,8 @@ impl Application {
     /// What a letter asks for on the page that is shown.
     fn key(&self, letter: char) -> Option<Key> {
         match (&self.model.page, letter.to_ascii_lowercase()) {
-            (Page::Question(_), 'y') => Some(Key::Yes),
-            (Page::Question(_), 'n') => Some(Key::No),
+            (Page::Question(_) | Page::Call(CallState::RungBy { .. }), 'y') => Some(Key::Yes),
+            (Page::Question(_) | Page::Call(CallState::RungBy { .. }), 'n') => Some(Key::No),
             (Page::Call(state), letter) if state.is_live() => match letter {
                 '0'..='9' | '*' | '#' => Some(Key::Digit(letter)),
                 'm' => Some(Key::Mute),
@@ -431,7 +444,9 @@ impl Application {
     }
 
     fn send(&mut self, key: Key) {
-        let is_answer = matches!(self.model.page, Page::Question(_)) && key != Key::Close;
+        let is_question =
+            matches!(self.model.page, Page::Question(_) | Page::Call(CallState::RungBy { .. }));
+        let is_answer = is_question && key != Key::Close;
         if is_answer && self.asked_at.elapsed() < ANSWER_MIN {
             return;
         }

@@ -205,6 +205,24 @@ pub fn question(written: &str, language: Language) -> String {
 /// A state in one line, for the text interface.
 pub fn line(state: &CallState, language: Language) -> String {
     match (state, language) {
+        (CallState::Registering { gateway }, Language::English) => {
+            format!("Registering at {gateway}")
+        }
+        (CallState::Registering { gateway }, Language::Japanese) => format!("{gateway} に登録中"),
+        (CallState::Ready { user }, Language::English) => format!("Ready: can be called as {user}"),
+        (CallState::Ready { user }, Language::Japanese) => format!("待ち受け中: {user}"),
+        (CallState::NotRegistered { status }, Language::English) => {
+            format!("Not registered, the gateway said {status}; trying again")
+        }
+        (CallState::NotRegistered { status }, Language::Japanese) => {
+            format!("登録できません ({status})。再試行します")
+        }
+        (CallState::RungBy { from }, Language::English) => {
+            format!("{from} calls: y answers, n declines")
+        }
+        (CallState::RungBy { from }, Language::Japanese) => {
+            format!("{from} から着信: y で応答、n で拒否")
+        }
         (CallState::Inquiring, _) => language.pick("Asking the directory", "問い合わせ中").into(),
         (CallState::Dialling { written, gateway }, Language::English) => {
             format!("Dialling {written} through {gateway}")

@@ -42,11 +42,17 @@ pub(super) async fn gateways(
     }
 }
 
+/// The address of a gateway.
+pub(super) async fn address_of(gateway: &SipTarget) -> Result<SocketAddr, CallError> {
+    let unusable = || CallError::Gateway(gateway.host.clone());
+    let found = tokio::net::lookup_host((gateway.host.as_str(), gateway.port)).await;
+    found.map_err(|_| unusable())?.next().ok_or_else(unusable)
+}
+
 /// The address from which a gateway is reached, by the system's routes.
 pub(super) async fn own_address(gateway: &SipTarget) -> Result<IpAddr, CallError> {
     let unusable = || CallError::Gateway(gateway.host.clone());
-    let found = tokio::net::lookup_host((gateway.host.as_str(), gateway.port)).await;
-    let address = found.map_err(|_| unusable())?.next().ok_or_else(unusable)?;
+    let address = address_of(gateway).await?;
     let any: IpAddr = match address {
         SocketAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
         SocketAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),

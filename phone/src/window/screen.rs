@@ -90,6 +90,10 @@ impl Model {
             Page::Refused(_) => pick("Not called", "発信しません"),
             Page::Failed(_) => pick("No call", "通話できませんでした"),
             Page::Call(state) => match state {
+                CallState::Registering { .. } => pick("Registering", "登録中"),
+                CallState::Ready { .. } => pick("Ready for calls", "待ち受け中"),
+                CallState::NotRegistered { .. } => pick("Not registered", "登録できません"),
+                CallState::RungBy { .. } => pick("Incoming call", "着信"),
                 CallState::Inquiring => pick("Looking up the number", "問い合わせ中"),
                 CallState::Dialling { .. } => pick("Connecting", "接続中"),
                 CallState::Ringing => pick("Ringing", "呼び出し中"),
@@ -194,6 +198,17 @@ pub fn lay_out(model: &Model, now: Instant, width_of: &dyn Fn(&str, f32) -> f32)
             layout.y += 12.0;
             layout.warning(why);
             ended(&mut layout, model);
+        }
+        Page::Call(CallState::RungBy { .. }) => {
+            layout.y = HEIGHT - SIDE - 2.0 * BUTTON - 12.0;
+            layout.buttons(&[(language.pick("Answer", "応答"), GO, Key::Yes)]);
+            layout.buttons(&[(language.pick("Decline", "拒否"), STOP, Key::No)]);
+        }
+        Page::Call(state) if state.is_waiting() => {
+            layout.y += 12.0;
+            layout.wrapped(&words::line(state, language), 15.0, Tone::Quiet);
+            layout.y = HEIGHT - SIDE - BUTTON;
+            layout.buttons(&[(language.pick("Close", "閉じる"), PLAIN, Key::Close)]);
         }
         Page::Call(state) if state.is_live() => call(&mut layout, model, state, now),
         Page::Call(state) => {
@@ -503,6 +518,8 @@ mod tests {
         let pages = [
             Page::Question(callee()),
             Page::Refused(why.clone()),
+            Page::Call(CallState::Ready { user: "0333331234".to_owned() }),
+            Page::Call(CallState::RungBy { from: "+81312345678".to_owned() }),
             Page::Call(CallState::Inquiring),
             Page::Call(CallState::Ringing),
             Page::Call(CallState::Talking { since }),

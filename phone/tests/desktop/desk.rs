@@ -122,12 +122,12 @@ impl Desk {
     }
 
     /// Waits until the phone's window says something, and keeps a picture of it in the folder that
-    /// the variable PICTURES names.
+    /// the variable DESKTOP_PICTURES names.
     pub fn sees(&self, words: &str, picture: &str) {
         wait_for(&format!("a window that says {words:?}"), || {
             self.titles().iter().any(|title| title.contains(words)).then_some(())
         });
-        if let Some(folder) = std::env::var_os("PICTURES")
+        if let Some(folder) = std::env::var_os("DESKTOP_PICTURES")
             && !picture.is_empty()
         {
             std::thread::sleep(Duration::from_millis(400));
