@@ -132,6 +132,8 @@ mod cause {
     pub const BUSY: u8 = 17;
     /// Send special information tone.
     pub const SPECIAL_TONE: u8 = 4;
+    /// Number changed.
+    pub const NUMBER_CHANGED: u8 = 22;
     /// Destination out of order.
     pub const OUT_OF_ORDER: u8 = 27;
     /// Invalid number format: the digits ended too soon.

@@ -170,8 +170,10 @@ fn the_called_end_clears_back_and_the_caller_clears_forward() {
 
 #[test]
 fn a_refusal_has_its_cause_at_the_other_end() {
-    for (cause, arrives) in [(17, 17), (1, 1), (27, 27), (34, 42), (21, 4)] {
-        let mut line = Line::new(fixed(3, 0));
+    let itu = [(17, 17), (1, 1), (27, 27), (34, 42), (21, 4)].map(|causes| (Variant::ITU, causes));
+    let brazil = [(17, 17), (1, 1), (22, 22), (34, 42)].map(|causes| (Variant::BRAZIL, causes));
+    for (variant, (cause, arrives)) in itu.into_iter().chain(brazil) {
+        let mut line = Line::new(Configuration { variant, ..fixed(3, 0) });
         line.ends[0].ask(line.now, Request::Call(call("119", None)));
         line.pass(2_000);
         line.ends[1].ask(line.now, Request::Release { cause });
@@ -257,6 +259,39 @@ fn metering_pulses_are_no_end_of_the_call_where_they_are_known() {
     line.ends[1].bits = ANSWER;
     line.pass(2_000);
     assert_eq!(line.ends[0].heard(), []);
+}
+
+/// What an outgoing register sends when it is asked so, signal by signal.
+fn sent_when_asked(variant: Variant, called: &str, asked: &[u8]) -> (Vec<u8>, Vec<Indication>) {
+    let mut end = End::new(Configuration::new(variant));
+    let mut now = Instant::now();
+    end.ask(now, Request::Call(call(called, Some("99"))));
+    end.core.bits(now, ACKNOWLEDGE);
+    now += Duration::from_millis(30);
+    end.core.timeout(now);
+    for signal in asked {
+        for tone in [Some(*signal), None] {
+            now += Duration::from_millis(50);
+            end.core.tone(now, tone);
+        }
+        end.carry();
+    }
+    (end.sent, end.heard)
+}
+
+#[test]
+fn digits_are_sent_once_more_as_the_country_asks_for_them() {
+    let itu = sent_when_asked(Variant::ITU, "123456", &[1, 1, 1, 2, 1, 7, 1, 1, 8, 1]).0;
+    assert_eq!(itu, [1, 2, 3, 4, 3, 4, 2, 3, 4, 1, 2]);
+    let brazil = sent_when_asked(Variant::BRAZIL, "123456", &[1, 1, 1, 9, 1, 2, 1]).0;
+    assert_eq!(brazil, [1, 2, 3, 4, 3, 4, 1, 2]);
+    let (sent, heard) = sent_when_asked(Variant::ARGENTINA, "12", &[1, 5, 5, 5, 5, 3, 7]);
+    assert_eq!(sent, [1, 2, 1, 9, 9, 12, 1]);
+    assert_eq!(heard, [Indication::Dialled, Indication::Accepted { charge: false }]);
+    // Complete without group B, and what means nothing.
+    let heard = sent_when_asked(Variant::ITU, "12", &[1, 6]).1;
+    assert_eq!(heard, [Indication::Dialled, Indication::Accepted { charge: true }]);
+    assert_eq!(sent_when_asked(Variant::BRAZIL, "12", &[1, 6]).1[0], released(111, true));
 }
 
 proptest::proptest! {

@@ -9,6 +9,10 @@ pub struct Variant {
     pub name: &'static str,
     /// Sent after the last digit of the called number when another is asked for; `None`: silence.
     pub called_end: Option<u8>,
+    /// Group A: digits are to be sent once more, from so many before the last; 255: all.
+    pub back: &'static [(u8, u8)],
+    /// Group A: the number is complete, and speech can begin without group B.
+    pub complete: Option<u8>,
     /// Sent after the last digit of the calling number.
     pub calling_end: u8,
     /// Sent where there is no calling number to be had.
@@ -21,24 +25,16 @@ pub struct Variant {
     pub refusals: &'static [(u8, u8)],
 }
 
-/// Group A (Q.441 table 7): they are the same in the variants here.
+/// Group A, as far as all variants here have it alike (Q.441 table 7).
 pub(super) mod a {
     /// Send the next digit.
     pub const NEXT: u8 = 1;
-    /// Send the digit before once more.
-    pub const BACK_1: u8 = 2;
     /// Number complete, send the category and change to group B.
     pub const TO_GROUP_B: u8 = 3;
     /// Congestion in the national network.
     pub const CONGESTION: u8 = 4;
     /// Send the category of the calling party, then its number.
     pub const CALLING: u8 = 5;
-    /// Number complete, with charge, speech can begin.
-    pub const COMPLETE: u8 = 6;
-    /// Send the digits from two before once more.
-    pub const BACK_2: u8 = 7;
-    /// Send the digits from three before once more.
-    pub const BACK_3: u8 = 8;
     /// Congestion in an international exchange.
     pub const INTERNATIONAL_CONGESTION: u8 = 15;
 }
@@ -48,6 +44,8 @@ impl Variant {
     pub const ITU: Self = Self {
         name: "itu",
         called_end: None,
+        back: &[(2, 1), (7, 2), (8, 3)],
+        complete: Some(6),
         calling_end: 15,
         calling_refused: 12,
         free_with_charge: 6,
@@ -65,8 +63,30 @@ impl Variant {
     pub const ITU_INTERNATIONAL: Self =
         Self { name: "itu_international", called_end: Some(15), ..Self::ITU };
 
+    /// Brazil.
+    pub const BRAZIL: Self = Self {
+        name: "brazil",
+        back: &[(9, 1), (7, 2), (8, 3), (2, u8::MAX)],
+        complete: None,
+        free_with_charge: 1,
+        free_without_charge: 5,
+        refusals: &[
+            (2, cause::BUSY),
+            (3, cause::NUMBER_CHANGED),
+            (4, cause::CONGESTION),
+            (7, cause::UNALLOCATED),
+            (8, cause::OUT_OF_ORDER),
+            (6, cause::SPECIAL_TONE),
+        ],
+        ..Self::ITU
+    };
+
+    /// Argentina: the signals for the end and the want of a calling number are the other way round.
+    pub const ARGENTINA: Self =
+        Self { name: "argentina", calling_end: 12, calling_refused: 15, ..Self::ITU };
+
     /// All of them.
-    pub const ALL: [Self; 2] = [Self::ITU, Self::ITU_INTERNATIONAL];
+    pub const ALL: [Self; 4] = [Self::ITU, Self::ITU_INTERNATIONAL, Self::BRAZIL, Self::ARGENTINA];
 
     /// The variant of a name, as a configuration gives it.
     pub fn named(name: &str) -> Option<Self> {

@@ -3,12 +3,14 @@
 //! Channels are opened by `/dev/dahdi/channel` and their number, and spans that nobody has numbered
 //! yet are numbered through sysfs, so no udev rule is needed.
 
+mod cas;
 mod channel;
 
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::fd::{AsRawFd, RawFd};
 
+pub use cas::{BitSignalling, Hook};
 pub use channel::{Buffers, Channel, Policy};
 
 /// What read and write fail with while an event waits (`ELAST` of the driver; libc has no name for it).
@@ -101,6 +103,11 @@ pub enum Framing {
     Esf,
     /// E1 with common channel signalling, with CRC-4 (G.704 §2.3.3) or without.
     Ccs {
+        /// Multiframes with CRC-4.
+        crc4: bool,
+    },
+    /// E1 with channel-associated signalling in timeslot 16, with CRC-4 or without.
+    Cas {
         /// Multiframes with CRC-4.
         crc4: bool,
     },
@@ -290,6 +297,8 @@ impl Control {
             Framing::Esf => ESF,
             Framing::Ccs { crc4: false } => CCS,
             Framing::Ccs { crc4: true } => CCS | CRC4,
+            Framing::Cas { crc4: false } => 0,
+            Framing::Cas { crc4: true } => CRC4,
         };
         let mut octets = [0; LINE_SIZE_OCTETS];
         set_number(&mut octets, 0, span);

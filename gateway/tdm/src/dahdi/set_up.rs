@@ -20,7 +20,7 @@ impl SetUp {
     fn timeslots(&self) -> i32 {
         match self.line.framing {
             Framing::D4 | Framing::Esf => 24,
-            Framing::Ccs { .. } => 31,
+            Framing::Ccs { .. } | Framing::Cas { .. } => 31,
         }
     }
 

@@ -114,23 +114,24 @@ impl Outgoing {
                 self.at += 1;
                 self.called_digit(now, outputs);
             }
-            a::BACK_1 | a::BACK_2 | a::BACK_3 => {
-                let back = match signal {
-                    a::BACK_1 => 1,
-                    a::BACK_2 => 2,
-                    _ => 3,
-                };
-                self.at = self.at.min(self.call.called.len()).saturating_sub(back);
-                self.called_digit(now, outputs);
-            }
             a::CALLING => self.calling_digit(now, outputs),
             a::TO_GROUP_B => {
                 self.is_group_b = true;
                 self.sound(now, self.call.category.unwrap_or(SUBSCRIBER), outputs);
             }
-            a::COMPLETE => return Some(Outcome::Accepted { charge: true }),
             a::CONGESTION | a::INTERNATIONAL_CONGESTION => return refused(cause::CONGESTION),
-            _ => return Some(Outcome::Refused { cause: cause::PROTOCOL, by_us: true }),
+            signal if Some(signal) == self.variant.complete => {
+                return Some(Outcome::Accepted { charge: true });
+            }
+            signal => {
+                let back = self.variant.back.iter().find(|(known, _)| *known == signal);
+                let Some((_, back)) = back else {
+                    return Some(Outcome::Refused { cause: cause::PROTOCOL, by_us: true });
+                };
+                let sent = self.at.min(self.call.called.chars().count());
+                self.at = sent.saturating_sub(usize::from(*back));
+                self.called_digit(now, outputs);
+            }
         }
         None
     }
