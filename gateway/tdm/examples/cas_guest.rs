@@ -1,5 +1,10 @@
 //! Channel-associated signalling on the real DAHDI driver: E&M against the driver's own, MFC/R2
-//! against libopenr2. Run by `make test-line` in a guest, since it makes spans.
+//! against libopenr2. Runs in a guest, since it makes spans. Built static, as `scripts/test-line` does:
+//!   scripts/line-guest cas_guest em
+//!   scripts/line-guest --file /usr/bin/r2test=/bin/r2test \
+//!     --file /usr/libexec/coreutils/libstdbuf.so=/lib/libstdbuf.so cas_guest r2
+//! Not part of `make test-line` yet: on a busy host the guest keeps neither the time of a wink nor an
+//! unbroken tone.
 
 #[path = "cas_guest/em.rs"]
 mod em;

@@ -100,7 +100,7 @@ impl Peer {
         let mut file = String::new();
         let common = "category=NATIONAL_SUBSCRIBER\nloglevel=error,warning,debug,notice,cas,mf\n\
                       callfiles=no\nmaxani=10\nmaxdnis=4\ngetanifirst=no\nusedahdimf=no\n\
-                      mfthreshold=0\nmfbacktimeout=-1\nmeteringpulsetimeout=-1\ncollectcalls=no\n\
+                      mfthreshold=20\nmfbacktimeout=-1\nmeteringpulsetimeout=-1\ncollectcalls=no\n\
                       chargecalls=yes\ndoubleanswer=no\nimmediateaccept=no\nskipcategory=no\n\
                       playaudio=no\n";
         let _ = write!(file, "{common}variant={variant}\ncaller=no\n");

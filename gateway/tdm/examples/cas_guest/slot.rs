@@ -28,8 +28,17 @@ impl Voice {
     fn write(&self, samples: &[i16; BLOCK]) {
         let mut octets = [0; BLOCK];
         self.law.encode_block(samples, &mut octets);
-        // One that finds no room is a hole in the tone, as on any line.
-        let _ = self.channel.write(&octets);
+        // What finds no room waits for it, since a tone that jumps is none; an event stands in the way
+        // for a moment only.
+        for _ in 0..20 {
+            match self.channel.write(&octets) {
+                Ok(_) => return,
+                Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {
+                    std::thread::sleep(std::time::Duration::from_millis(5));
+                }
+                Err(_) => _ = self.channel.event(),
+            }
+        }
     }
 
     /// What happened to the channel since (`DAHDI_EVENT_…`), and the block that came; for each that
