@@ -51,6 +51,9 @@ pub struct File {
     pub sip: Sip,
     /// Address of the HTTP server with /metrics, /status and /healthz.
     pub http: SocketAddr,
+    /// Who may give orders over HTTP.
+    #[serde(default)]
+    pub control: Control,
     /// RTP addresses and workers.
     pub rtp: Rtp,
     /// Codecs offered and accepted, best first.
@@ -105,6 +108,16 @@ pub struct Sip {
     /// is told and whose own word on it is taken (the trust domain of RFC 3325).
     #[serde(default)]
     pub trusted: Vec<String>,
+}
+
+/// Who may give orders over HTTP.
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Control {
+    /// File with the token that an order needs; a relative path starts at the folder of this file.
+    /// Without it orders are taken from this host only.
+    #[serde(default)]
+    pub token_file: Option<PathBuf>,
 }
 
 /// RTP addresses and workers.
@@ -441,6 +454,8 @@ pub struct Configuration {
     pub registration: Option<RegistrationSettings>,
     /// How causes become statuses and back.
     pub causes: CauseMap,
+    /// The token without which no orders are taken over HTTP.
+    pub control_token: Option<String>,
 }
 
 impl Configuration {
@@ -515,7 +530,18 @@ impl Configuration {
             .collect::<Result<Vec<_>, ConfigurationError>>()?;
         let registration = registration::registration(&file, source)?;
         let causes = file.causes.map(source)?;
-        Ok(Self { file, trunk_groups, routes, peers, phones, registrations, registration, causes })
+        let control_token = control_token(&file.control, source)?;
+        Ok(Self {
+            file,
+            trunk_groups,
+            routes,
+            peers,
+            phones,
+            registrations,
+            registration,
+            causes,
+            control_token,
+        })
     }
 
     /// The user parts under which phones may register: a number as it stands in the
@@ -593,6 +619,25 @@ const LIMIT_MAX_S: u64 = 86_400;
 const RTP_RATE_MAX: u64 = 100;
 /// As many B channels as 2,000 E1 spans have.
 const CALLS_MAX: usize = 60_000;
+
+/// The token in the file that `control` names.
+fn control_token(control: &Control, source: &Source) -> Result<Option<String>, ConfigurationError> {
+    let Some(file) = &control.token_file else { return Ok(None) };
+    let path = registration::beside(source, file);
+    let problem = match std::fs::read_to_string(&path) {
+        Ok(text) => {
+            let token = text.trim();
+            if !token.is_empty() && token.bytes().all(|octet| octet.is_ascii_graphic()) {
+                return Ok(Some(token.to_owned()));
+            }
+            "holds no token".to_owned()
+        }
+        Err(error) => error.to_string(),
+    };
+    let problem = format!("{}: {problem}", path.display());
+    let remedy = "write a secret word into it that only operators can read";
+    Err(source.error("control.token_file", problem, remedy))
+}
 
 /// Codecs that stand under `key`: some, and such that have packets of `ptime_ms`.
 fn check_codecs(

@@ -8,6 +8,7 @@
 pub mod browser;
 pub mod causes;
 pub mod configuration;
+pub mod control;
 #[cfg(any(test, fuzzing))]
 pub mod fuzz;
 pub mod http;

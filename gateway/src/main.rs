@@ -6,6 +6,8 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use trunkline_gateway::causes;
 use trunkline_gateway::configuration::Configuration;
+use trunkline_gateway::control;
+use trunkline_gateway::switch::maintenance::Deed;
 use trunkline_program::LogFormat;
 
 /// The media gateway between SIP and E1/T1.
@@ -30,6 +32,18 @@ enum Command {
     Check {
         /// The configuration.
         file: PathBuf,
+    },
+    /// Blocks, unblocks or resets a span or one of its B channels in the gateway that runs with a
+    /// configuration on this host.
+    Maintain {
+        /// The configuration.
+        file: PathBuf,
+        /// block: no new calls; unblock; reset: calls end, and both ends take the channels as idle.
+        deed: Deed,
+        /// Name of the span.
+        span: String,
+        /// Timeslot of the B channel; without it all of the span.
+        timeslot: Option<u8>,
     },
     /// Prints how Q.850 causes become SIP statuses and back.
     Causes {
@@ -74,6 +88,21 @@ fn main() -> ExitCode {
                 ExitCode::from(BAD_CONFIGURATION)
             }
         },
+        Command::Maintain { file, deed, span, timeslot } => {
+            let outcome = Configuration::read(&file)
+                .map_err(|error| error.to_string())
+                .and_then(|known| control::send(&known, deed, &span, timeslot));
+            match outcome {
+                Ok(said) => {
+                    println!("{said}");
+                    ExitCode::SUCCESS
+                }
+                Err(error) => {
+                    eprintln!("{error}");
+                    ExitCode::FAILURE
+                }
+            }
+        }
         Command::Causes { markdown: true, .. } => {
             print!("{}", causes::cause_tables_markdown());
             ExitCode::SUCCESS

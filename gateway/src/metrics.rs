@@ -10,7 +10,7 @@ use prometheus::proto::{Bucket, Histogram, LabelPair, Metric, MetricFamily, Metr
 use prometheus::{Encoder, GaugeVec, IntCounterVec, IntGaugeVec, Opts, Registry, TextEncoder};
 use trunkline_call::congestion::Congestion;
 
-use crate::status::{Status, Ticks, WorkerStatus};
+use crate::status::{Channels, Status, Ticks, WorkerStatus};
 use crate::voice_quality::{MOS_BOUNDS, Scores, VoiceQuality};
 use histogram::TickHistogram;
 
@@ -36,6 +36,7 @@ pub fn render(status: &Status) -> String {
     calls(&page, status);
     congestion(&page, status);
     spans(&page, status);
+    trunk_groups(&page, status);
     page.counters(
         "trunkline_enum_answers_total",
         "Answers of the directory, by result.",
@@ -166,17 +167,43 @@ fn spans(page: &Page, status: &Status) {
             }
         }
         link.with_label_values(&[name]).set(i64::from(span.data_link_up));
-        for (state, count) in [
-            ("idle", span.channels.idle),
-            ("busy", span.channels.busy),
-            ("out_of_service", span.channels.out_of_service),
-        ] {
+        for (state, count) in by_state(&span.channels) {
             channels.with_label_values(&[name, state]).set(count as i64);
         }
         for (event, count) in &span.counters {
             events.with_label_values(&[name, event]).inc_by(*count);
         }
     }
+}
+
+fn by_state(channels: &Channels) -> [(&'static str, usize); 6] {
+    [
+        ("idle", channels.idle),
+        ("busy", channels.busy),
+        ("out_of_service", channels.out_of_service),
+        ("blocked", channels.blocked),
+        ("restarting", channels.restarting),
+        ("resting", channels.resting),
+    ]
+}
+
+fn trunk_groups(page: &Page, status: &Status) {
+    let channels = page.gauge(
+        "trunkline_trunk_group_channels",
+        "B channels of the spans of a trunk group, by state.",
+        &["trunk_group", "state"],
+    );
+    for group in &status.trunk_groups {
+        for (state, count) in by_state(&group.channels) {
+            channels.with_label_values(&[group.name.as_str(), state]).set(count as i64);
+        }
+    }
+    page.counters(
+        "trunkline_channel_audit_total",
+        "What the audit of B channels has found and done.",
+        "what",
+        status.channel_audit.iter().map(|(what, count)| (*what, *count)),
+    );
 }
 
 fn sip(page: &Page, status: &Status) {

@@ -8,8 +8,9 @@ use tokio::time::MissedTickBehavior;
 use trunkline_call::CallControl;
 use trunkline_call::control::Limits;
 use trunkline_call::routing::Routing;
-use trunkline_call::trunk::Trunks;
+use trunkline_call::trunk::{Parity, Trunks};
 use trunkline_directory::client::{BadApex, EnumResolver, ResolverSettings};
+use trunkline_isdn::Side;
 use trunkline_media::packet_io::Backend;
 use trunkline_media::{Media, MediaConfig, MediaError, PacketAllowance};
 use trunkline_program::http::Tls;
@@ -25,6 +26,7 @@ use crate::browser::PageRequest;
 use crate::configuration::{
     BackEnd, Browser, Configuration, File, KernelRelay, Rtp, SpanEntry, Xdp,
 };
+use crate::control::Access;
 use crate::http;
 use crate::journal::Journal;
 use crate::switch::Switch;
@@ -141,7 +143,8 @@ async fn serve(configuration: Configuration) -> Result<(), GatewayError> {
     let control = call_control(&configuration, &lines);
     let (inquiry_sender, mut inquiries) = mpsc::channel(1_024);
     let (query_sender, mut queries) = mpsc::channel(16);
-    let http = tokio::spawn(http::serve(listener, query_sender));
+    let access = Access::with(configuration.control_token.clone(), file.http.ip());
+    let http = tokio::spawn(http::serve(listener, query_sender, access));
     let (page_sender, mut page_requests) = mpsc::channel(1_024);
     let (pages, certificate) = match &file.browser {
         Some(settings) => {
@@ -195,7 +198,10 @@ async fn serve(configuration: Configuration) -> Result<(), GatewayError> {
             Some((call, reply)) = inquiries.recv() => switch.inquiry_answered(call, reply),
             Some(query) = queries.recv() => {
                 // Whoever asked may have gone.
-                let _ = query.send(switch.status());
+                match query {
+                    http::Request::Status(reply) => _ = reply.send(switch.status()),
+                    http::Request::Order(order, reply) => _ = reply.send(switch.maintain(&order)),
+                }
             }
             () = timer => switch.timeout(),
             _ = report_ticks.tick(), if registration.is_some() => {
@@ -313,8 +319,15 @@ fn rtp_device(rtp: &Rtp) -> Option<String> {
 
 fn call_control(configuration: &Configuration, lines: &Lines) -> CallControl {
     let mut trunks = Trunks::default();
-    for channels in lines.b_channels() {
-        trunks.add_span(channels.iter().copied());
+    for span in &lines.spans {
+        let index = trunks.add_span(span.variant.b_channels.iter().copied());
+        trunks.set_parity(
+            index,
+            match span.side {
+                Side::User => Parity::Odd,
+                Side::Network => Parity::Even,
+            },
+        );
     }
     for group in &configuration.trunk_groups {
         trunks.add_group(group.clone());

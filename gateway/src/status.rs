@@ -26,6 +26,10 @@ pub struct Status {
     pub calls: Calls,
     /// The spans.
     pub spans: Vec<SpanStatus>,
+    /// The trunk groups.
+    pub trunk_groups: Vec<TrunkGroupStatus>,
+    /// What the audit of channels has found and done since the start.
+    pub channel_audit: BTreeMap<&'static str, u64>,
     /// Answers of the directory by result, since the start.
     pub inquiries: BTreeMap<&'static str, u64>,
     /// SIP.
@@ -91,6 +95,8 @@ pub struct SpanStatus {
     pub in_service: bool,
     /// B channels by state.
     pub channels: Channels,
+    /// The timeslots of those that are not idle and not in calls, by state.
+    pub kept_back: BTreeMap<&'static str, Vec<u8>>,
     /// Counters since the start.
     pub counters: BTreeMap<&'static str, u64>,
 }
@@ -118,11 +124,27 @@ pub struct Channels {
     pub busy: usize,
     /// Free on a span that is out of service.
     pub out_of_service: usize,
+    /// Blocked by an operator.
+    pub blocked: usize,
+    /// Being restarted.
+    pub restarting: usize,
+    /// Left alone for a while, since they fail.
+    pub resting: usize,
+}
+
+/// A trunk group.
+#[derive(Clone, Debug, Serialize)]
+pub struct TrunkGroupStatus {
+    /// Name in the configuration.
+    pub name: String,
+    /// B channels of its spans by state.
+    pub channels: Channels,
 }
 
 impl From<ChannelCount> for Channels {
     fn from(count: ChannelCount) -> Self {
-        Self { idle: count.idle, busy: count.busy, out_of_service: count.out_of_service }
+        let ChannelCount { idle, busy, out_of_service, blocked, restarting, resting } = count;
+        Self { idle, busy, out_of_service, blocked, restarting, resting }
     }
 }
 

@@ -5,7 +5,8 @@
 //! are in files of their own: `packet_side` and `line_side` (events), `actions` (what is done), `offers`
 //! (what is offered in calls that are up), `dialling` (numbers that come digit by digit),
 //! [`packet_legs`] (SIP), `page_side` and [`pages`] (web pages), [`lines`] (spans), [`voice`] (media), [`records`] (call records),
-//! [`congestion`] (calls that find no room).
+//! [`congestion`] (calls that find no room), [`maintenance`] (channels that are
+//! blocked, reset, stuck).
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -34,6 +35,7 @@ mod dialling;
 mod identities;
 mod line_side;
 pub mod lines;
+pub mod maintenance;
 mod offers;
 pub mod packet_legs;
 mod packet_side;
@@ -47,6 +49,7 @@ pub mod voice;
 use congestion::{Change, CongestionWatch, LOOK_EVERY};
 use dialling::Dialling;
 use lines::Lines;
+use maintenance::Maintenance;
 use packet_legs::PacketLegs;
 use pages::Pages;
 use records::Records;
@@ -94,6 +97,7 @@ pub struct Switch {
     calls: Calls,
     inquiry_results: BTreeMap<&'static str, u64>,
     dialling: Dialling,
+    maintenance: Maintenance,
     draining: bool,
     congestion: CongestionWatch,
     /// When the media plane is asked again whether it has room.
@@ -134,6 +138,7 @@ impl Switch {
             calls: Calls::default(),
             inquiry_results: BTreeMap::new(),
             dialling: Dialling::default(),
+            maintenance: Maintenance::default(),
             draining: false,
             congestion: CongestionWatch::default(),
             look_at: Instant::now(),
@@ -144,7 +149,7 @@ impl Switch {
     pub fn next_deadline(&self) -> Option<Instant> {
         let deadlines =
             [self.control.next_deadline(), self.lines.next_deadline(), self.pages.next_deadline()];
-        deadlines.into_iter().flatten().chain([self.look_at]).min()
+        deadlines.into_iter().flatten().chain([self.look_at, self.maintenance.audit_at]).min()
     }
 
     /// Time has passed.
@@ -156,6 +161,9 @@ impl Switch {
         self.lines.timeout(now);
         self.control.timeout(now);
         self.pages_timeout(now);
+        if self.maintenance.audit_at <= now {
+            self.audit(now);
+        }
         self.carry_out(now);
     }
 
@@ -281,8 +289,11 @@ impl Switch {
 
     /// OPTIONS are answered as an INVITE would be (RFC 3261 §11.2).
     fn tell_service(&self) {
-        let any = self.lines.spans.iter().any(lines::LineSpan::in_service)
-            || self.configuration.reaches_peers();
+        let counts = (0..self.lines.spans.len()).map(|span| self.control.trunks.count(span));
+        let any = self.lines.spans.iter().zip(counts).any(|(span, count)| {
+            // All blocked is as good as none.
+            span.in_service() && count.idle + count.busy > 0
+        }) || self.configuration.reaches_peers();
         self.endpoint.set_in_service(any && self.control.congestion().is_none());
     }
 

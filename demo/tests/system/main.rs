@@ -13,6 +13,7 @@ mod digits;
 mod hostile;
 mod interworking;
 mod line;
+mod maintenance;
 mod operations;
 mod overload;
 mod patent;

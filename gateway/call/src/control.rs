@@ -10,7 +10,7 @@
 //!      └────────────┴────────────┴── failure: next way, or clear ──▲
 //! ```
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::{Duration, Instant};
 
 use trunkline_number::{Dialled, E164};
@@ -198,6 +198,13 @@ pub enum Action {
         leg: LegId,
         /// Why.
         release: Release,
+    },
+    /// A B channel fails again and again, and is left alone for so long.
+    Rests {
+        /// The channel.
+        channel: BChannel,
+        /// How long.
+        rest: Duration,
     },
     /// The call is over.
     Record(Box<CallRecord>),
@@ -397,8 +404,10 @@ impl CallControl {
         {
             call.phase = Phase::Alerting;
             call.alerting_at = Some(now);
+            let channel = call.egress.last().and_then(|egress| egress.channel);
             let leg = call.ingress.id;
             self.actions.push_back(Action::Alert { leg, in_band });
+            channel.into_iter().for_each(|channel| _ = self.trunks.worked(channel));
         }
     }
 
@@ -410,8 +419,10 @@ impl CallControl {
             call.phase = Phase::Answered;
             call.answered_at = Some(now);
             call.ways.clear();
+            let channel = call.egress.last().and_then(|egress| egress.channel);
             let leg = call.ingress.id;
             self.actions.push_back(Action::Answer { leg });
+            channel.into_iter().for_each(|channel| _ = self.trunks.worked(channel));
         }
     }
 
@@ -497,6 +508,15 @@ impl CallControl {
         for leg in on_span {
             self.leg_disconnected(now, leg, release);
         }
+    }
+
+    /// Channels that are seized although no leg holds them. `is_held` says of a channel whether the
+    /// owner holds it for a call that call control does not know yet.
+    pub fn stuck_channels(&self, is_held: impl Fn(BChannel) -> bool) -> Vec<BChannel> {
+        let legs = self.calls.values().flat_map(Call::legs);
+        let held: BTreeSet<BChannel> = legs.filter_map(|leg| leg.channel).collect();
+        let is_stuck = |channel: &BChannel| !held.contains(channel) && !is_held(*channel);
+        self.trunks.busy().filter(is_stuck).collect()
     }
 
     /// Whether the media plane has room for another call: without it new ones are refused before
@@ -744,6 +764,9 @@ impl CallControl {
                         Err(SeizeError::OutOfService | SeizeError::NoSuchGroup) => {
                             last = Release::with_cause(cause::NETWORK_OUT_OF_ORDER);
                         }
+                        Err(SeizeError::Maintenance) => {
+                            last = Release::with_cause(cause::TEMPORARY_FAILURE);
+                        }
                         Err(_) => last = Release::with_cause(cause::NO_CIRCUIT_AVAILABLE),
                     }
                 }
@@ -796,6 +819,12 @@ impl CallControl {
                 }
                 LegMedium::Packet { .. } => None,
             };
+            if release.cause == cause::REQUESTED_CIRCUIT_NOT_AVAILABLE
+                && let Some(channel) = channel
+                && let Some(rest) = self.trunks.failed(now, channel)
+            {
+                self.actions.push_back(Action::Rests { channel, rest });
+            }
             // Only a refused channel is worth another one of the same group, and not for ever.
             if release.cause == cause::REQUESTED_CIRCUIT_NOT_AVAILABLE
                 && call.refused_channels.len() < CHANNELS_REFUSED_MAX

@@ -4,8 +4,22 @@
 //! through the group's channels in the configured order for one that is idle on a span in
 //! service. Every channel that is seized is released exactly once; [`Trunks::count`] says at any
 //! time how many are in which state.
+//!
+//! | file | subject |
+//! |---|---|
+//! | `hunting.rs` | the order in which channels are tried |
+//! | `maintenance.rs` | channels that are blocked, restarted, or rest since they fail |
 
 use std::collections::BTreeMap;
+use std::time::Instant;
+
+mod hunting;
+mod maintenance;
+#[cfg(test)]
+mod tests;
+
+pub use hunting::{Hunting, Parity};
+pub use maintenance::REST_MAX;
 
 /// Number of a span in the configuration, from 0.
 pub type SpanIndex = usize;
@@ -19,27 +33,19 @@ pub struct BChannel {
     pub timeslot: u8,
 }
 
-/// Order in which a trunk group's B channels are tried.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Hunting {
-    /// From the lowest timeslot of the first span upwards.
-    Up,
-    /// From the highest timeslot of the last span downwards. The other end of a PRI commonly
-    /// hunts upwards, so this makes glare rare.
-    #[default]
-    Down,
-    /// Onwards from the channel seized last.
-    RoundRobin,
-}
-
 /// State of a B channel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ChannelState {
     /// Free for a call.
     Idle,
-    /// Seized for a call.
+    /// Seized for a call, whatever is wished for it.
     Busy,
+    /// Blocked by the operator of this end or of the other.
+    Blocked,
+    /// Being restarted: it is idle when the other end has acknowledged that.
+    Restarting,
+    /// It failed several times in succession, and is left alone for a while.
+    Resting,
 }
 
 /// How many B channels are in which state.
@@ -51,13 +57,69 @@ pub struct ChannelCount {
     pub busy: usize,
     /// Free, but on a span that is out of service.
     pub out_of_service: usize,
+    /// Free on a span in service, and blocked.
+    pub blocked: usize,
+    /// Free on a span in service, and being restarted.
+    pub restarting: usize,
+    /// Free on a span in service, and left alone since they fail.
+    pub resting: usize,
+}
+
+impl ChannelCount {
+    /// All of them.
+    pub fn total(&self) -> usize {
+        let Self { idle, busy, out_of_service, blocked, restarting, resting } = self;
+        idle + busy + out_of_service + blocked + restarting + resting
+    }
+
+    fn add(&mut self, other: Self) {
+        self.idle += other.idle;
+        self.busy += other.busy;
+        self.out_of_service += other.out_of_service;
+        self.blocked += other.blocked;
+        self.restarting += other.restarting;
+        self.resting += other.resting;
+    }
+}
+
+/// A B channel as call control sees it.
+#[derive(Clone, Debug, Default)]
+struct Channel {
+    is_busy: bool,
+    is_blocked: bool,
+    /// Blocked at the other end.
+    is_blocked_there: bool,
+    is_restarting: bool,
+    /// Failures in succession.
+    failures: u32,
+    /// It rests, and is restarted behind this.
+    rests_until: Option<Instant>,
+    /// Counts up with every seizure and release of any channel.
+    used_at: u64,
+}
+
+impl Channel {
+    fn state(&self) -> ChannelState {
+        if self.is_busy {
+            ChannelState::Busy
+        } else if self.is_blocked || self.is_blocked_there {
+            ChannelState::Blocked
+        } else if self.is_restarting {
+            ChannelState::Restarting
+        } else if self.rests_until.is_some() {
+            ChannelState::Resting
+        } else {
+            ChannelState::Idle
+        }
+    }
 }
 
 /// A span as call control sees it.
 #[derive(Clone, Debug)]
 struct Span {
     in_service: bool,
-    channels: BTreeMap<u8, ChannelState>,
+    parity: Parity,
+    channels: BTreeMap<u8, Channel>,
 }
 
 /// A trunk group as configured.
@@ -77,18 +139,24 @@ pub enum SeizeError {
     /// There is no such trunk group.
     #[error("no such trunk group")]
     NoSuchGroup,
-    /// Every channel of the spans in service is in a call.
+    /// Every channel that a call may have is in a call.
     #[error("all channels of the trunk group are busy")]
     AllBusy,
+    /// Spans are in service, but all their channels are blocked, being restarted, or rest.
+    #[error("all channels of the trunk group are under maintenance")]
+    Maintenance,
     /// None of the group's spans is in service.
     #[error("no span of the trunk group is in service")]
     OutOfService,
     /// The channel does not exist.
     #[error("no such channel")]
     NoSuchChannel,
-    /// The one channel asked for is not idle.
+    /// The one channel asked for is in a call.
     #[error("the channel is busy")]
     Busy,
+    /// The one channel asked for is blocked.
+    #[error("the channel is blocked")]
+    Blocked,
 }
 
 /// All spans and trunk groups of a gateway.
@@ -96,20 +164,27 @@ pub enum SeizeError {
 pub struct Trunks {
     spans: Vec<Span>,
     groups: Vec<(TrunkGroup, Option<BChannel>)>,
+    uses: u64,
 }
 
 impl Trunks {
     /// Adds a span whose B channels are `timeslots`; it is out of service until
     /// [`Trunks::set_in_service`]. Gives the span's index.
     pub fn add_span(&mut self, timeslots: impl IntoIterator<Item = u8>) -> SpanIndex {
+        let channels = timeslots.into_iter().map(|timeslot| (timeslot, Channel::default()));
         self.spans.push(Span {
             in_service: false,
-            channels: timeslots
-                .into_iter()
-                .map(|timeslot| (timeslot, ChannelState::Idle))
-                .collect(),
+            parity: Parity::default(),
+            channels: channels.collect(),
         });
         self.spans.len() - 1
+    }
+
+    /// The timeslots of a span that are ours first where a group hunts by side.
+    pub fn set_parity(&mut self, span: SpanIndex, parity: Parity) {
+        if let Some(span) = self.spans.get_mut(span) {
+            span.parity = parity;
+        }
     }
 
     /// Adds a trunk group.
@@ -134,46 +209,33 @@ impl Trunks {
             .iter()
             .position(|(known, _)| known.name == group)
             .ok_or(SeizeError::NoSuchGroup)?;
-        let (group, last) = &self.groups[at];
-        let mut order: Vec<BChannel> = group
-            .spans
-            .iter()
-            .filter(|span| self.spans.get(**span).is_some_and(|span| span.in_service))
-            .flat_map(|&span| {
-                self.spans[span].channels.keys().map(move |&timeslot| BChannel { span, timeslot })
-            })
-            .collect();
+        let order = self.hunting_order(at);
         if order.is_empty() {
             return Err(SeizeError::OutOfService);
         }
-        match group.hunting {
-            Hunting::Up => {}
-            Hunting::Down => order.reverse(),
-            Hunting::RoundRobin => {
-                let after_last = last
-                    .and_then(|last| order.iter().position(|channel| *channel == last))
-                    .map_or(0, |position| (position + 1) % order.len());
-                order.rotate_left(after_last);
-            }
-        }
-        let chosen = order
-            .into_iter()
-            .find(|channel| {
-                self.state(*channel) == Some(ChannelState::Idle) && !avoid.contains(channel)
-            })
-            .ok_or(SeizeError::AllBusy)?;
+        let is_free = |channel: &&BChannel| {
+            self.state(**channel) == Some(ChannelState::Idle) && !avoid.contains(channel)
+        };
+        let Some(chosen) = order.iter().find(is_free).copied() else {
+            let comes_free = |channel| self.state(channel) == Some(ChannelState::Busy);
+            let is_full = order.into_iter().any(comes_free) || !avoid.is_empty();
+            return Err(if is_full { SeizeError::AllBusy } else { SeizeError::Maintenance });
+        };
         self.groups[at].1 = Some(chosen);
-        self.set(chosen, ChannelState::Busy);
+        self.set_busy(chosen, true);
         Ok(chosen)
     }
 
-    /// Seizes the one channel that the other end of the line chose.
+    /// Seizes the one channel that the other end of the line chose. One that rested or was being
+    /// restarted is alive, as this shows.
     pub fn seize_channel(&mut self, channel: BChannel) -> Result<(), SeizeError> {
         match self.state(channel) {
             None => Err(SeizeError::NoSuchChannel),
             Some(ChannelState::Busy) => Err(SeizeError::Busy),
-            Some(ChannelState::Idle) => {
-                self.set(channel, ChannelState::Busy);
+            Some(_) if self.is_blocked(channel) => Err(SeizeError::Blocked),
+            Some(_) => {
+                self.worked(channel);
+                self.set_busy(channel, true);
                 Ok(())
             }
         }
@@ -181,12 +243,12 @@ impl Trunks {
 
     /// Gives a channel back.
     pub fn release(&mut self, channel: BChannel) {
-        self.set(channel, ChannelState::Idle);
+        self.set_busy(channel, false);
     }
 
     /// State of one channel, `None` when there is no such channel.
     pub fn state(&self, channel: BChannel) -> Option<ChannelState> {
-        self.spans.get(channel.span)?.channels.get(&channel.timeslot).copied()
+        self.channel(channel).map(Channel::state)
     }
 
     /// How many of a span's channels are in which state.
@@ -195,96 +257,54 @@ impl Trunks {
         let Some(span) = self.spans.get(span) else {
             return count;
         };
-        for state in span.channels.values() {
-            match state {
+        for channel in span.channels.values() {
+            match channel.state() {
                 ChannelState::Busy => count.busy += 1,
-                ChannelState::Idle if span.in_service => count.idle += 1,
-                ChannelState::Idle => count.out_of_service += 1,
+                _ if !span.in_service => count.out_of_service += 1,
+                ChannelState::Idle => count.idle += 1,
+                ChannelState::Blocked => count.blocked += 1,
+                ChannelState::Restarting => count.restarting += 1,
+                ChannelState::Resting => count.resting += 1,
             }
         }
         count
     }
 
-    fn set(&mut self, channel: BChannel, state: ChannelState) {
-        if let Some(slot) = self
-            .spans
-            .get_mut(channel.span)
-            .and_then(|span| span.channels.get_mut(&channel.timeslot))
-        {
-            *slot = state;
+    /// How many of a group's channels are in which state, by the group's name.
+    pub fn count_groups(&self) -> impl Iterator<Item = (&str, ChannelCount)> {
+        self.groups.iter().map(|(group, _)| {
+            let mut count = ChannelCount::default();
+            group.spans.iter().for_each(|span| count.add(self.count(*span)));
+            (group.name.as_str(), count)
+        })
+    }
+
+    /// The channels that are in calls.
+    pub fn busy(&self) -> impl Iterator<Item = BChannel> {
+        self.all().filter(|channel| self.state(*channel) == Some(ChannelState::Busy))
+    }
+
+    /// Every channel.
+    fn all(&self) -> impl Iterator<Item = BChannel> {
+        self.spans.iter().enumerate().flat_map(|(span, known)| {
+            known.channels.keys().map(move |&timeslot| BChannel { span, timeslot })
+        })
+    }
+
+    fn channel(&self, channel: BChannel) -> Option<&Channel> {
+        self.spans.get(channel.span)?.channels.get(&channel.timeslot)
+    }
+
+    fn channel_mut(&mut self, channel: BChannel) -> Option<&mut Channel> {
+        self.spans.get_mut(channel.span)?.channels.get_mut(&channel.timeslot)
+    }
+
+    fn set_busy(&mut self, channel: BChannel, is_busy: bool) {
+        self.uses += 1;
+        let used_at = self.uses;
+        if let Some(known) = self.channel_mut(channel) {
+            known.is_busy = is_busy;
+            known.used_at = used_at;
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn two_spans(hunting: Hunting) -> Trunks {
-        let mut trunks = Trunks::default();
-        for _ in 0..2 {
-            let span = trunks.add_span([1, 2, 3]);
-            trunks.set_in_service(span, true);
-        }
-        trunks.add_group(TrunkGroup { name: "a".into(), spans: vec![0, 1], hunting });
-        trunks
-    }
-
-    fn seized(trunks: &mut Trunks) -> (usize, u8) {
-        let channel = trunks.seize("a", &[]).unwrap();
-        (channel.span, channel.timeslot)
-    }
-
-    #[test]
-    fn hunting_goes_up_down_or_round() {
-        let mut up = two_spans(Hunting::Up);
-        assert_eq!([seized(&mut up), seized(&mut up)], [(0, 1), (0, 2)]);
-        let mut down = two_spans(Hunting::Down);
-        assert_eq!([seized(&mut down), seized(&mut down)], [(1, 3), (1, 2)]);
-        let mut round = two_spans(Hunting::RoundRobin);
-        let first = seized(&mut round);
-        round.release(BChannel { span: first.0, timeslot: first.1 });
-        assert_eq!((first, seized(&mut round)), ((0, 1), (0, 2)));
-    }
-
-    #[test]
-    fn a_full_group_is_told_from_one_out_of_service() {
-        let mut trunks = two_spans(Hunting::Up);
-        for _ in 0..6 {
-            seized(&mut trunks);
-        }
-        assert_eq!(trunks.seize("a", &[]), Err(SeizeError::AllBusy));
-        trunks.set_in_service(0, false);
-        trunks.set_in_service(1, false);
-        assert_eq!(trunks.seize("a", &[]), Err(SeizeError::OutOfService));
-        assert_eq!(trunks.seize("b", &[]), Err(SeizeError::NoSuchGroup));
-    }
-
-    #[test]
-    fn a_span_out_of_service_is_passed_over_and_counted_so() {
-        let mut trunks = two_spans(Hunting::Up);
-        trunks.set_in_service(0, false);
-        assert_eq!(seized(&mut trunks), (1, 1));
-        assert_eq!(trunks.count(0), ChannelCount { idle: 0, busy: 0, out_of_service: 3 });
-        assert_eq!(trunks.count(1), ChannelCount { idle: 2, busy: 1, out_of_service: 0 });
-    }
-
-    #[test]
-    fn channels_that_the_other_end_refused_are_avoided() {
-        let mut trunks = two_spans(Hunting::Up);
-        let avoid = [BChannel { span: 0, timeslot: 1 }];
-        assert_eq!(trunks.seize("a", &avoid), Ok(BChannel { span: 0, timeslot: 2 }));
-    }
-
-    #[test]
-    fn a_channel_is_seized_once() {
-        let mut trunks = two_spans(Hunting::Up);
-        let channel = BChannel { span: 1, timeslot: 2 };
-        assert_eq!(trunks.seize_channel(channel), Ok(()));
-        assert_eq!(trunks.seize_channel(channel), Err(SeizeError::Busy));
-        assert_eq!(
-            trunks.seize_channel(BChannel { span: 1, timeslot: 16 }),
-            Err(SeizeError::NoSuchChannel)
-        );
     }
 }

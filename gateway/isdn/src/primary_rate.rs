@@ -246,6 +246,11 @@ impl PrimaryRate {
         self.calls.len()
     }
 
+    /// The calls that are there, those that are being cleared included.
+    pub fn call_ids(&self) -> impl Iterator<Item = CallId> {
+        self.calls.values().map(|call| call.id)
+    }
+
     /// What was counted.
     pub fn counters(&self) -> Counters {
         Counters { link: self.link.counters(), ..self.counters }

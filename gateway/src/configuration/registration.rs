@@ -145,6 +145,6 @@ fn check_prefixes(
     Ok(())
 }
 
-fn beside(source: &Source, path: &Path) -> PathBuf {
+pub(super) fn beside(source: &Source, path: &Path) -> PathBuf {
     source.path().parent().unwrap_or(Path::new("")).join(path)
 }

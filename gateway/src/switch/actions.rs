@@ -60,6 +60,7 @@ impl Switch {
             }
             Action::Offer { leg, wish } => self.offer_onward(now, leg, wish),
             Action::Release { leg, release } => self.release(now, leg, release),
+            Action::Rests { channel, rest } => self.rests(channel, rest),
             Action::Record(record) => self.call_over(*record),
         }
     }

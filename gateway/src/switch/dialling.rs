@@ -49,6 +49,12 @@ impl Dialling {
         self.calls.contains_key(&(span, call))
     }
 
+    /// One of them has this channel.
+    pub fn holds(&self, channel: BChannel) -> bool {
+        let mut calls = self.calls.iter();
+        calls.any(|((span, _), setup)| (*span, setup.channel) == (channel.span, channel.timeslot))
+    }
+
     /// Forgets a call that is over, and gives its B channel.
     pub fn remove(&mut self, span: SpanIndex, call: CallId) -> Option<BChannel> {
         let setup = self.calls.remove(&(span, call))?;

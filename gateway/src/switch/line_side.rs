@@ -91,15 +91,13 @@ impl Switch {
                 };
                 tracing::warn!(span = %self.lines.spans[span].name, "{problem}");
             }
-            Output::Restarted { channels } => {
-                tracing::info!(span = %self.lines.spans[span].name, ?channels, "restarted");
+            Output::Restarted { channels } => self.restarted(span, channels),
+            Output::RestartFailed { channel } => self.restart_failed(now, span, channel),
+            Output::Service { channel, state, acknowledged: false } => {
+                self.service_told(span, channel, state);
             }
-            Output::RestartFailed { channel } => {
-                tracing::warn!(span = %self.lines.spans[span].name, ?channel, "restart not acknowledged");
-            }
-            Output::Service { channel, state, .. } => {
-                tracing::info!(span = %self.lines.spans[span].name, channel, ?state, "service");
-            }
+            // What we have announced ourselves.
+            Output::Service { .. } => {}
             Output::Call { call, indication } => self.indication(now, span, call, indication),
             // Sent by the lines themselves.
             Output::Frame(_) => {}

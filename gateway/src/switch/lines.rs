@@ -206,11 +206,6 @@ impl Lines {
         Ok(lines)
     }
 
-    /// B channels of every span.
-    pub fn b_channels(&self) -> impl Iterator<Item = &'static [u8]> {
-        self.spans.iter().map(|span| span.variant.b_channels)
-    }
-
     /// The line leg of a leg of call control.
     pub fn of(&self, leg: LegId) -> Option<LineLeg> {
         self.legs.get(&leg).copied()
@@ -244,6 +239,13 @@ impl Lines {
         let line = self.legs.remove(&leg)?;
         self.by_call.remove(&(line.channel.span, line.call));
         Some(line)
+    }
+
+    /// Legs whose call is gone from its interface.
+    pub fn without_call(&self) -> impl Iterator<Item = LegId> {
+        let is_gone =
+            |line: &LineLeg| self.spans[line.channel.span].interface.channel(line.call).is_none();
+        self.legs.iter().filter(move |(_, line)| is_gone(line)).map(|(leg, _)| *leg)
     }
 
     /// A leg is on this channel. Two are for a moment, when the other end offers a call on a

@@ -58,8 +58,7 @@ impl Switch {
     fn circuits(&self, spans: &[usize]) -> (u32, u32) {
         spans.iter().fold((0, 0), |(all, free), &span| {
             let count = self.control.trunks.count(span);
-            let circuits = count.idle + count.busy + count.out_of_service;
-            (all + circuits as u32, free + count.idle as u32)
+            (all + count.total() as u32, free + count.idle as u32)
         })
     }
 }

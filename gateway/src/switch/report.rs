@@ -4,11 +4,12 @@ use std::collections::BTreeMap;
 use std::sync::atomic::Ordering::Relaxed;
 
 use trunkline_call::record::Between;
+use trunkline_call::trunk::ChannelState;
 use trunkline_media::{TICK_LATENESS_BOUNDS_US, TICK_WORK_BOUNDS_US, WorkerCounters, WorkerLoad};
 
 use super::{Switch, lines};
 use crate::status::{
-    MediaStatus, RecordStatus, SipStatus, SpanStatus, Status, Ticks, WorkerStatus,
+    MediaStatus, RecordStatus, SipStatus, SpanStatus, Status, Ticks, TrunkGroupStatus, WorkerStatus,
 };
 
 /// Gathers the status.
@@ -34,6 +35,13 @@ pub(super) fn status(switch: &Switch) -> Status {
         congestion,
         calls,
         spans: spans(switch),
+        trunk_groups: switch
+            .control
+            .trunks
+            .count_groups()
+            .map(|(name, count)| TrunkGroupStatus { name: name.to_owned(), channels: count.into() })
+            .collect(),
+        channel_audit: switch.maintenance.counts().clone(),
         inquiries: switch.inquiry_results.clone(),
         sip: sip(switch),
         pages: switch.pages.status(),
@@ -67,9 +75,26 @@ fn spans(switch: &Switch) -> Vec<SpanStatus> {
             data_link_up: span.interface.is_up(),
             in_service: span.in_service(),
             channels: switch.control.trunks.count(index).into(),
+            kept_back: kept_back(switch, index),
             counters: lines::counters(span),
         })
         .collect()
+}
+
+/// The timeslots of a span that new calls do not get although the span is in service.
+fn kept_back(switch: &Switch, span: usize) -> BTreeMap<&'static str, Vec<u8>> {
+    let mut kept_back: BTreeMap<&str, Vec<u8>> = BTreeMap::new();
+    for (channel, is_blocked) in switch.control.trunks.channels_of(span) {
+        let state = match switch.control.trunks.state(channel) {
+            _ if is_blocked => "blocked",
+            Some(ChannelState::Blocked) => "blocked_by_other_end",
+            Some(ChannelState::Restarting) => "restarting",
+            Some(ChannelState::Resting) => "resting",
+            _ => continue,
+        };
+        kept_back.entry(state).or_default().push(channel.timeslot);
+    }
+    kept_back
 }
 
 fn sip(switch: &Switch) -> SipStatus {

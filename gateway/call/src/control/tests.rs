@@ -114,7 +114,7 @@ fn a_call_from_packets_is_answered_by_the_line_and_recorded() {
     assert_eq!(record.egress[0].end.by, ReleasedBy::Gateway);
     assert_eq!(record.calling.as_deref(), Some("+81469595678"));
     assert!(control.is_idle());
-    assert_eq!(control.trunks.count(0), ChannelCount { idle: 2, busy: 0, out_of_service: 0 });
+    assert_eq!(control.trunks.count(0), ChannelCount { idle: 2, ..ChannelCount::default() });
 }
 
 #[test]
@@ -829,4 +829,81 @@ proptest! {
         recorded.dedup();
         prop_assert_eq!(recorded.len(), calls);
     }
+}
+
+#[test]
+fn calls_of_a_lost_span_that_were_not_answered_go_over_another_and_those_up_end_with_27() {
+    let mut trunks = Trunks::default();
+    for _ in 0..2 {
+        let span = trunks.add_span([1]);
+        trunks.set_in_service(span, true);
+    }
+    for (name, span) in [("first", 0), ("second", 1)] {
+        trunks.add_group(TrunkGroup { name: name.into(), spans: vec![span], hunting: Hunting::Up });
+    }
+    let groups = vec!["first".into(), "second".into()];
+    let via = Via::TrunkGroups { groups, number_type: NumberType::Unknown };
+    let route = PrefixRoute { prefix: "813".into(), calls_from: CallsFrom::Both, via };
+    let routing = Routing::new(CountryProfile::japan(), vec![route]);
+    let mut control = CallControl::new(routing, trunks, Limits::default());
+    let now = Instant::now();
+    control.offered_by_packet(now, packet_offer("0333331234"));
+    let first = dialled(&actions(&mut control));
+    control.span_in_service(0, false);
+    control.clear_span(now, 0);
+    let rerouted = actions(&mut control);
+    let second = dialled(&rerouted);
+    assert!(rerouted.iter().any(|action| matches!(
+        action,
+        Action::DialLine { channel: BChannel { span: 1, timeslot: 1 }, .. }
+    )));
+    assert_eq!(release_of(&rerouted, first), Some(27));
+    control.leg_released(now, first, Release::by_gateway(27));
+    control.leg_answered(now, second);
+    actions(&mut control);
+    // No other way: a new call finds the one span full, and the other out of order.
+    let (_, third) = control.offered_by_packet(now, packet_offer("0333331234"));
+    assert_eq!(release_of(&actions(&mut control), third), Some(34));
+    control.span_in_service(1, false);
+    control.clear_span(now, 1);
+    assert_eq!(release_of(&actions(&mut control), second), Some(27));
+    assert_eq!(control.trunks.count(0).out_of_service, 1);
+    let (_, fourth) = control.offered_by_packet(now, packet_offer("0333331234"));
+    assert_eq!(release_of(&actions(&mut control), fourth), Some(38));
+    control.span_in_service(0, true);
+    control.offered_by_packet(now, packet_offer("0333331234"));
+    dialled(&actions(&mut control));
+}
+
+#[test]
+fn a_group_that_is_blocked_refuses_with_41_and_a_channel_refused_again_and_again_rests() {
+    let mut control = gateway(&[1, 2]);
+    let now = Instant::now();
+    for _ in 0..2 {
+        control.offered_by_packet(now, packet_offer("0333331234"));
+        let leg = dialled(&actions(&mut control));
+        control.leg_disconnected(now, leg, Release::with_cause(44));
+        let other = dialled(&actions(&mut control));
+        control.leg_released(now, leg, Release::with_cause(44));
+        control.leg_disconnected(now, other, Release::with_cause(17));
+        control.leg_released(now, other, Release::with_cause(17));
+        actions(&mut control);
+    }
+    let resting = BChannel { span: 0, timeslot: 1 };
+    assert_eq!(control.trunks.state(resting), Some(crate::trunk::ChannelState::Resting));
+    control.trunks.set_blocked(BChannel { span: 0, timeslot: 2 }, true);
+    let (_, refused) = control.offered_by_packet(now, packet_offer("0333331234"));
+    assert_eq!(release_of(&actions(&mut control), refused), Some(41));
+}
+
+#[test]
+fn a_channel_that_no_leg_holds_is_found() {
+    let mut control = gateway(&[1, 2, 3]);
+    let now = Instant::now();
+    control.offered_by_packet(now, packet_offer("0333331234"));
+    actions(&mut control);
+    let [lost, dialling] = [2, 3].map(|timeslot| BChannel { span: 0, timeslot });
+    control.trunks.seize_channel(lost).expect("idle");
+    control.trunks.seize_channel(dialling).expect("idle");
+    assert_eq!(control.stuck_channels(|channel| channel == dialling), [lost]);
 }
