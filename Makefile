@@ -6,7 +6,7 @@
 # Both install the Debian packages they need (scripts/set-up says which) and explain themselves
 # if they cannot. A Rust toolchain is the one prerequisite.
 
-.PHONY: help run demo test test-programs test-browser test-line test-desktop test-loom test-isdn-random lint fuzz bench-media bench-voice bench-instructions
+.PHONY: help run demo test test-programs test-browser test-line test-desktop test-loom test-isdn-random lint fuzz bench-media bench-voice bench-scale bench-instructions
 
 help:
 	@sed -n '3,4p' Makefile | sed 's/^# *//'
@@ -18,6 +18,7 @@ help:
 	@echo 'make test-isdn-random   twenty thousand random sequences of calls on a primary rate interface'
 	@echo 'make bench-media   the media plane against rtpengine and a bare relay (root, quiet machine)'
 	@echo 'make bench-voice   speech from twenty bad networks, beside SpeexDSP and NetEQ (10 minutes)'
+	@echo 'make bench-scale   16 E1 full of calls, 50 attempts a second for ten minutes'
 	@echo 'make bench-instructions   instructions of the hot functions against a baseline (ACCEPT=1 writes it anew)'
 
 run:
@@ -110,6 +111,15 @@ bench-voice: target/pesq/ready
 	@scripts/voice-peers target/voice
 	cargo build --release -p trunkline-bench --bin trunkline-bench-voice
 	PESQ_PYTHON=target/pesq/bin/python target/release/trunkline-bench-voice --out bench
+
+# Every B channel of 16 E1 in calls for ten minutes, 50 attempts a second; bench/scale.md is written
+# anew. Fails if a frame is lost, a channel stuck, or a call without its record. For a try:
+#   target/release/trunkline-bench-scale --spans 2 --calls-per-s 6 --seconds 30
+bench-scale:
+	@scripts/set-up bench
+	cargo build --release -p trunkline-gateway -p trunkline-bench --bin trunkline-gateway \
+		--bin trunkline-exchange --bin trunkline-bench-scale
+	target/release/trunkline-bench-scale --out bench/scale.md
 
 # What each hot function of the media plane costs, counted by valgrind: the same on every run, so
 # that a small growth is seen. Fails with the functions that have grown beyond bench/instructions.yaml.

@@ -6,4 +6,5 @@
 pub mod compare;
 pub mod exchange;
 pub mod load;
+pub mod scale;
 pub mod voice;

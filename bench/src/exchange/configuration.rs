@@ -73,12 +73,19 @@ pub struct TelephoneEntry {
     /// What is said into it once a call is answered: a WAV file, 8 kHz, 16 bit, one channel.
     #[serde(default)]
     pub speak: Option<PathBuf>,
+    /// What it hears is recorded.
+    #[serde(default = "yes")]
+    pub record: bool,
     /// Hang up so long after the answer, in ms; never without it.
     #[serde(default)]
     pub hang_up_after_ms: Option<u64>,
     /// Digits keyed after the answer.
     #[serde(default)]
     pub keys: Option<Keys>,
+}
+
+fn yes() -> bool {
+    true
 }
 
 /// Digits keyed into a telephone.

@@ -1,5 +1,7 @@
 //! HTTP control of the exchange, for tests and for the curious: make telephones call, see calls.
 
+use std::collections::BTreeMap;
+
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
@@ -75,6 +77,8 @@ pub struct SpanReport {
     pub span: String,
     /// The data link is up.
     pub data_link_up: bool,
+    /// Counters since the start.
+    pub counters: BTreeMap<String, u64>,
 }
 
 /// What the control interface asks of the exchange.

@@ -435,9 +435,12 @@ impl Exchange {
             self.configuration.telephones[telephone_index].number.as_digits()
         );
         let path = self.configuration.file.recordings.join(file);
-        let recording = Recording::begin(&path, heard)
-            .inspect_err(|error| tracing::error!(path = %path.display(), %error, "no recording"))
-            .ok();
+        let is_recorded = self.configuration.telephones[telephone_index].entry.record;
+        let recording = is_recorded.then(|| Recording::begin(&path, heard)).and_then(|begun| {
+            let failed =
+                |error: &_| tracing::error!(path = %path.display(), %error, "no recording");
+            begun.inspect_err(failed).ok()
+        });
         if let Err(error) = self.trunks[trunk].span.attach(timeslot, Box::new(voice)) {
             tracing::error!(%error, timeslot, "no voice on the timeslot");
         }
@@ -558,6 +561,7 @@ impl Exchange {
                 let reports = self.trunks.iter().map(|trunk| SpanReport {
                     span: trunk.name.clone(),
                     data_link_up: trunk.interface.is_up(),
+                    counters: counters(trunk),
                 });
                 let _ = reply.send(reports.collect());
             }
@@ -626,6 +630,28 @@ impl Exchange {
             trunk.span.stop();
         }
     }
+}
+
+/// What a span counts, by name.
+fn counters(trunk: &Trunk) -> BTreeMap<String, u64> {
+    let line = trunk.span.counters();
+    let interface = trunk.interface.counters();
+    let named = [
+        ("blocks_received", line.blocks_received),
+        ("blocks_missing", line.blocks_missing),
+        ("blocks_sent", line.blocks_sent),
+        ("sequence_gaps", line.sequence_gaps),
+        ("slips", line.slips),
+        ("malformed", line.malformed),
+        ("d_channel_frames_received", line.d_channel_frames_received),
+        ("d_channel_frames_sent", line.d_channel_frames_sent),
+        ("hdlc_bad_fcs", line.hdlc_bad_fcs),
+        ("q921_frames_repeated", interface.link.frames_repeated),
+        ("q921_recoveries", interface.link.recoveries),
+        ("q921_rejects", interface.link.rejects),
+        ("q931_setups_refused", interface.setups_refused),
+    ];
+    named.into_iter().map(|(name, count)| (name.to_owned(), count)).collect()
 }
 
 /// What a SETUP of the gateway's says of its caller.

@@ -103,6 +103,7 @@ mod tests {
             network: "A".into(),
             when_called,
             speak: None,
+            record: true,
             hang_up_after_ms: Some(9_000),
             keys: Some(Keys { after_ms: 2_000, digits: "12#".into() }),
         }
