@@ -1,5 +1,6 @@
 //! The daemon's configuration and its table: YAML, checked whole before anything changes.
 
+mod shared_store;
 mod table_file;
 
 use std::net::SocketAddr;
@@ -14,6 +15,7 @@ use trunkline_program::{ConfigurationError, Source};
 use crate::enum_server::{BadNetwork, ClientRule, Clients, CookieSecrets, Network, Sees, Zone};
 use crate::http::{Scope, Token, Tokens};
 
+pub use shared_store::EtcdEntry;
 pub use table_file::Provisioned;
 
 /// What the daemon is told.
@@ -58,6 +60,9 @@ pub struct Configuration {
     /// The folder in which the table is kept that operators change over HTTP.
     #[serde(default)]
     pub store: Option<PathBuf>,
+    /// Where nodes share their stores; without it the store is this node's alone.
+    #[serde(default)]
+    pub etcd: Option<EtcdEntry>,
     /// Certificate and key, with which HTTP is HTTPS.
     #[serde(default)]
     pub http_tls: Option<TlsFiles>,
@@ -393,6 +398,7 @@ impl Configuration {
             ));
         }
         self.tokens(source)?;
+        self.replica(source)?;
         if self.apexes.is_empty() {
             return Err(source.error(
                 "apexes",

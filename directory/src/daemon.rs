@@ -98,13 +98,14 @@ impl Directory {
             directory.tasks.spawn(redirect::serve(endpoint.clone(), events, state));
             directory.sip = Some(endpoint);
         }
+        directory.tasks.spawn(Arc::clone(&directory.state).keep_published());
+        directory.follow_others().await?;
         directory.state.counters.set(counters, tcp_counters);
         for worker in udp_workers {
             // Already started threads end with `directory`.
             directory.threads.push(worker.start().map_err(DirectoryError::Worker)?);
         }
         directory.tasks.spawn(Arc::clone(&directory.state).free_retired());
-        directory.tasks.spawn(Arc::clone(&directory.state).keep_published());
         tracing::info!(
             listen = ?directory.listen,
             http = ?directory.http,
@@ -115,6 +116,23 @@ impl Directory {
             "directory answers"
         );
         Ok(directory)
+    }
+
+    /// Keeps the store the same as that of other nodes, where it is shared. Who has no copy yet waits
+    /// for one: better no answer than that a number is unknown.
+    async fn follow_others(&mut self) -> Result<(), DirectoryError> {
+        let state = &self.state;
+        let parts = (state.replica_task()?, state.replica(), state.store());
+        let (Some(task), Some(replica), Some(store)) = parts else {
+            return Ok(());
+        };
+        let has_copy = store.position()?.is_some();
+        let replica = Arc::clone(replica);
+        self.tasks.spawn(task.run());
+        if !has_copy && tokio::time::timeout(FIRST_COPY_MAX, replica.first_copy()).await.is_err() {
+            return Err(DirectoryError::NoCopy { waited_s: FIRST_COPY_MAX.as_secs() });
+        }
+        Ok(())
     }
 
     /// Addresses that answer ENUM over UDP and TCP, with the ports really used.
@@ -158,6 +176,9 @@ impl Directory {
         }
     }
 }
+
+/// How long a directory without a copy of a shared store waits for the first.
+const FIRST_COPY_MAX: Duration = Duration::from_secs(15);
 
 /// How long callers who have not acknowledged their answer are waited for at the end.
 const SIP_PATIENCE: Duration = Duration::from_millis(200);

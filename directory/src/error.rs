@@ -34,6 +34,15 @@ pub enum DirectoryError {
     /// The prefixes in the store cannot be used.
     #[error(transparent)]
     Provisioning(#[from] ProvisioningError),
+    /// There is nothing to answer from.
+    #[error(
+        "etcd gave no copy of the shared store within {waited_s} s, and there is none on the disk; \
+         the log says why"
+    )]
+    NoCopy {
+        /// How long was waited.
+        waited_s: u64,
+    },
     /// The SIP side does not start.
     #[error(transparent)]
     Sip(#[from] trunkline_sip::SipError),

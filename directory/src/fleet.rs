@@ -2,12 +2,14 @@
 //! there for as long as they say so. Time comes in; what has changed comes out.
 
 mod registration;
+mod shared;
 
-use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 pub use registration::{Announced, BadRegistration, GroupReport, Registration, Report, TrunkGroup};
+pub use shared::Adopted;
 
 use crate::gateways::{Circuits, Gateway, Gateways, Standing, State, Transport};
 use crate::table::{CHOICES_MAX, Choice, Digits, Route, Snapshot, SnapshotBuilder};
@@ -67,6 +69,8 @@ struct Registered {
     ends_at: Instant,
     dead: bool,
     report: Report,
+    /// Other directories that hear of it.
+    vouched: HashSet<String>,
 }
 
 /// Tells a gateway's present registration from its earlier ones.
@@ -244,16 +248,8 @@ impl Fleet {
         let (shortest, longest) = self.settings.lease;
         let granted = registration.lease.clamp(shortest, longest);
         let place = self.place_for(registration.gateway.clone());
-        self.withdraw(place);
-        for announced in &registration.prefixes {
-            *self.announced.entry(announced.prefix).or_default() += 1;
-        }
-        let ends_at = now + granted;
-        self.deadlines.insert((ends_at, place));
-        let report = Report::all_free(&registration);
         let registration = Registration { lease: granted, ..registration };
-        self.members[place as usize].registered =
-            Some(Registered { registration, lease, ends_at, dead: false, report });
+        self.enter(place, registration, lease, now + granted);
         self.outputs.extend([Output::Gateways, Output::Prefixes]);
         self.refresh(place);
         Ok(granted)
@@ -332,6 +328,10 @@ impl Fleet {
             let Some(registered) = &mut self.members[place as usize].registered else {
                 continue;
             };
+            // Its deadline is set when nobody vouches any more.
+            if !registered.vouched.is_empty() {
+                continue;
+            }
             if registered.dead {
                 self.remove(place);
                 let gateway = self.members[place as usize].gateway.name.clone();

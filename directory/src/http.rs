@@ -24,6 +24,7 @@ use trunkline_program::http::{self as connections, Tls};
 pub use access::{Scope, Token, Tokens, Who, new_token, read_sha256};
 pub(crate) use fault::Fault;
 
+use crate::replica;
 use crate::state::State;
 
 /// Connections at once: the files that a process may open are what ENUM over TCP and the store need, too.
@@ -64,6 +65,7 @@ fn router(state: Arc<State>) -> Router {
         .route("/v1/versions", get(versions::list))
         .route("/v1/versions/{version}/roll-back", post(versions::roll_back))
         .route("/v1/changes", get(versions::changes))
+        .route("/v1/replica/tables/{file}", get(replica::serve_base))
         .route("/v1/tokens", get(tokens::list).post(tokens::post))
         .route("/v1/tokens/{name}", delete(tokens::delete))
         .fallback(async || Fault::not_found("there is nothing here: see /openapi.json"))
@@ -79,6 +81,12 @@ fn router(state: Arc<State>) -> Router {
 
 async fn healthz(Shared(state): Shared<Arc<State>>) -> String {
     let entries = state.edition().table.entries();
+    if let Some(replica) = state.replica().filter(|replica| !replica.is_connected()) {
+        let age_s = replica.age().as_secs();
+        return format!(
+            "answers, {entries} prefixes, as the shared store was {age_s} s ago: etcd does not answer\n"
+        );
+    }
     match state.store().and_then(|store| store.failure()) {
         Some(failure) => format!("answers, {entries} prefixes, but stores nothing: {failure}\n"),
         None => format!("ok, {entries} prefixes\n"),

@@ -12,9 +12,11 @@ pub mod configuration;
 pub mod daemon;
 pub mod datagrams;
 pub mod edition;
+mod endpoint;
 pub mod enum_name;
 pub mod enum_server;
 mod error;
+mod etcd;
 pub mod fleet;
 #[cfg(any(test, fuzzing))]
 pub mod fuzz;
@@ -22,6 +24,7 @@ pub mod gateways;
 pub mod http;
 pub mod provisioning;
 pub mod redirect;
+mod replica;
 #[cfg(any(test, fuzzing))]
 mod samples;
 pub mod selection;

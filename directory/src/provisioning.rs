@@ -6,7 +6,7 @@ pub mod table_csv;
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use serde::Serialize;
 
@@ -143,8 +143,25 @@ pub(crate) async fn change_prefixes(
     changes: Vec<(Digits, Option<Route>)>,
 ) -> Result<u64, ProvisioningError> {
     let state = Arc::clone(state);
-    unbroken(async move { change(&state, &who, changes).await }).await
+    unbroken(async move {
+        for _ in 1..ATTEMPTS {
+            // Another node was first: what it has changed is known here by now.
+            match change(&state, &who, changes.clone()).await {
+                Err(ProvisioningError::Store(StoreError::Moved)) => {
+                    // So that they do not meet again.
+                    let pause_ms = rand::random_range(5..=50);
+                    tokio::time::sleep(Duration::from_millis(pause_ms)).await;
+                }
+                result => return result,
+            }
+        }
+        change(&state, &who, changes).await
+    })
+    .await
 }
+
+/// How often a change of prefixes is made anew because another node was first.
+const ATTEMPTS: usize = 30;
 
 async fn change(
     state: &Arc<State>,
@@ -166,15 +183,17 @@ async fn change(
             prefix_change(&edition.gateways, *prefix, before(*prefix), route.as_ref())
         })
         .collect();
-    let stored = store.write(vec![entry(who, Action::Prefixes { changes: logged })]).await?;
-    let mut overlay = Overlay::clone(&edition.table.changes);
-    for (prefix, route) in changes {
-        overlay.set(prefix, route);
+    let logged = vec![entry(who, Action::Prefixes { changes: logged })];
+    let stored = store.write_version(edition.version, logged).await?;
+    if !store.is_shared() {
+        let mut overlay = Overlay::clone(&edition.table.changes);
+        for (prefix, route) in changes {
+            overlay.set(prefix, route);
+        }
+        state.replace_table(stored, |table| Table { changes: Arc::new(overlay), ..table });
     }
-    let is_long = overlay.len() > OVERLAY_MAX;
-    state.replace_table(stored, |table| Table { changes: Arc::new(overlay), ..table });
     drop(provisioning);
-    if is_long {
+    if state.edition().table.changes.len() > OVERLAY_MAX {
         let state = Arc::clone(state);
         tokio::spawn(async move {
             if let Err(error) = compact(&state).await {
@@ -264,14 +283,27 @@ async fn commit_snapshot(
     let gateways = state.edition().gateways.clone();
     let base =
         blocking(move || Ok(own.write_base(&snapshot, |route| written(&gateways, route))?)).await?;
-    let number = store.write(vec![entry(who, action), Change::Base(base)]).await?;
-    state.replace_table(number, |table| Table {
+    let version = state.edition().version;
+    let number = store.write_version(version, vec![entry(who, action), Change::Base(base)]).await?;
+    if !store.is_shared() {
+        answer_from(state, store, number, next).await?;
+    }
+    Ok(number)
+}
+
+/// Answers from a snapshot that is stored. Where the store is shared, the replica does it.
+async fn answer_from(
+    state: &Arc<State>,
+    store: Arc<Store>,
+    version: u64,
+    next: Arc<Snapshot>,
+) -> Result<(), ProvisioningError> {
+    state.replace_table(version, |table| Table {
         provisioned: next,
         changes: Arc::default(),
         ..table
     });
-    blocking(move || Ok(store.remove_orphans()?)).await?;
-    Ok(number)
+    blocking(move || Ok(store.remove_orphans()?)).await
 }
 
 /// Takes the changes into a new snapshot of the same version.
@@ -291,13 +323,8 @@ async fn compact(state: &Arc<State>) -> Result<(), ProvisioningError> {
         Ok((Arc::new(next), base))
     })
     .await?;
-    store.write(vec![Change::BaseAt(number, base)]).await?;
-    state.replace_table(number, |table| Table {
-        provisioned: next,
-        changes: Arc::default(),
-        ..table
-    });
-    blocking(move || Ok(store.remove_orphans()?)).await
+    store.write_version(number, vec![Change::BaseAt(number, base)]).await?;
+    if store.is_shared() { Ok(()) } else { answer_from(state, store, number, next).await }
 }
 
 /// The prefixes as they are stored, and their version.
@@ -311,12 +338,12 @@ pub(crate) fn read_latest(
     country: &trunkline_number::CountryProfile,
 ) -> Result<(Table, u64), ProvisioningError> {
     let newest = store.version()?;
-    let reader = Reader { store, place, country };
+    let reader = Reader { place, country };
     let mut bases = store.bases()?;
     let latest = bases.pop();
     let (provisioned, from) = match &latest {
         None => (Snapshot::default(), 0),
-        Some(base) => match reader.base(base) {
+        Some(base) => match reader.base(store, base) {
             Ok(snapshot) => (snapshot, base.number),
             Err(error) => {
                 let Some(before) = bases.last() else {
@@ -328,11 +355,11 @@ pub(crate) fn read_latest(
                     before.number,
                     base.number
                 );
-                (reader.base(before)?, before.number)
+                (reader.base(store, before)?, before.number)
             }
         },
     };
-    let changes = Arc::new(reader.changes(from, newest)?);
+    let changes = Arc::new(reader.changes(store, from, newest)?);
     let table = Table { provisioned: Arc::new(provisioned), changes, ..Table::default() };
     Ok((table, newest))
 }
@@ -348,44 +375,58 @@ fn read_version(state: &State, store: &Store, version: u64) -> Result<Snapshot, 
         return Err(ProvisioningError::NoVersion { version, oldest, newest });
     }
     let place = |name: &str| state.fleet().reserve(name);
-    let reader = Reader { store, place: &place, country: &edition.country };
-    let provisioned = base.map(|base| reader.base(base)).transpose()?.unwrap_or_default();
+    let reader = Reader { place: &place, country: &edition.country };
+    let provisioned = base.map(|base| reader.base(store, base)).transpose()?.unwrap_or_default();
     let from = base.map_or(0, |base| base.number);
-    let changes = Arc::new(reader.changes(from, version)?);
+    let changes = Arc::new(reader.changes(store, from, version)?);
     let table = Table { provisioned: Arc::new(provisioned), changes, ..Table::default() };
     Ok(merged(table.provisioned_below(Digits::default()))?)
 }
 
+/// Lays the changes of an entry of the log over others.
+///
+/// # Errors
+/// The entry cannot be read.
+pub(crate) fn lay_over(
+    overlay: &mut Overlay,
+    entry: &Entry,
+    place: &dyn Fn(&str) -> u32,
+    country: &trunkline_number::CountryProfile,
+) -> Result<(), ProvisioningError> {
+    Reader { place, country }.lay_over(overlay, entry)
+}
+
 struct Reader<'a> {
-    store: &'a Store,
     place: &'a dyn Fn(&str) -> u32,
     country: &'a trunkline_number::CountryProfile,
 }
 
 impl Reader<'_> {
-    fn base(&self, base: &Base) -> Result<Snapshot, ProvisioningError> {
-        Ok(self.store.read_base(base, |route| self.route(&route))?)
+    fn base(&self, store: &Store, base: &Base) -> Result<Snapshot, ProvisioningError> {
+        Ok(store.read_base(base, |route| self.route(&route))?)
     }
 
-    fn changes(&self, after: u64, until: u64) -> Result<Overlay, ProvisioningError> {
+    fn changes(&self, store: &Store, after: u64, until: u64) -> Result<Overlay, ProvisioningError> {
         let mut overlay = Overlay::default();
-        for entry in self.store.changes_between(after, until)? {
-            let Action::Prefixes { changes } = &entry.action else {
-                continue;
-            };
-            let bad = |cause: String| StoreError::Row {
-                table: "log",
-                key: entry.number.to_string(),
-                cause,
-            };
-            for change in changes {
-                let prefix = change.prefix.strip_prefix('+').and_then(Digits::read);
-                let prefix = prefix.ok_or_else(|| bad(format!("prefix {}", change.prefix)))?;
-                let route = change.after.as_ref().map(|route| self.route(route)).transpose();
-                overlay.set(prefix, route.map_err(bad)?);
-            }
+        for entry in store.changes_between(after, until)? {
+            self.lay_over(&mut overlay, &entry)?;
         }
         Ok(overlay)
+    }
+
+    fn lay_over(&self, overlay: &mut Overlay, entry: &Entry) -> Result<(), ProvisioningError> {
+        let Action::Prefixes { changes } = &entry.action else {
+            return Ok(());
+        };
+        let bad =
+            |cause: String| StoreError::Row { table: "log", key: entry.number.to_string(), cause };
+        for change in changes {
+            let prefix = change.prefix.strip_prefix('+').and_then(Digits::read);
+            let prefix = prefix.ok_or_else(|| bad(format!("prefix {}", change.prefix)))?;
+            let route = change.after.as_ref().map(|route| self.route(route)).transpose();
+            overlay.set(prefix, route.map_err(bad)?);
+        }
+        Ok(())
     }
 
     fn route(&self, written: &WrittenRoute) -> Result<Route, String> {

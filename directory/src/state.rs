@@ -1,6 +1,7 @@
 //! What the threads of a directory share, and how it changes: editions are replaced as a whole
 //! while queries go on.
 
+mod shared;
 mod stored;
 
 use std::path::{Path, PathBuf};
@@ -22,6 +23,7 @@ use crate::gateways::Gateways;
 use crate::http::{Fault, Scope, Tokens, Who};
 use crate::provisioning::{self, Import, ProvisioningError, entry};
 use crate::redirect::Redirects;
+use crate::replica::{self, Inbox, Replica};
 use crate::store::{Action, Change, Store, StoreError};
 use crate::table::Table;
 use crate::{Configuration, DirectoryError};
@@ -42,6 +44,10 @@ pub(crate) struct State {
     /// How often the fleet was published: who waits for the next sees its own change.
     published: watch::Sender<u64>,
     store: Option<Arc<Store>>,
+    /// Keeps the store the same as that of other nodes, where it is shared.
+    replica: Option<Arc<Replica>>,
+    /// Until its task is started.
+    inbox: Mutex<Option<Inbox>>,
     /// Who holds it may change the operator's prefixes.
     provisioning: tokio::sync::Mutex<()>,
     import: Mutex<Option<Import>>,
@@ -59,7 +65,15 @@ impl State {
         let mut fleet = Fleet::new(FleetSettings::default());
         let mut tokens = configuration.tokens(&source)?;
         let folder = configuration.store_path(&source);
-        let store = folder.map(|folder| Store::open(&folder)).transpose()?.map(Arc::new);
+        let (store, replica, inbox) = match (folder, configuration.etcd.is_some()) {
+            (Some(folder), true) => {
+                let (store, jobs) = Store::open_shared(&folder)?;
+                let (replica, inbox) = Replica::new(jobs);
+                (Some(Arc::new(store)), Some(Arc::new(replica)), Some(inbox))
+            }
+            (Some(folder), false) => (Some(Arc::new(Store::open(&folder)?)), None, None),
+            (None, _) => (None, None, None),
+        };
         let (table, version) = match &store {
             Some(store) => {
                 stored::restore_gateways(store, &mut fleet)?;
@@ -91,6 +105,8 @@ impl State {
             changed: Notify::new(),
             published: watch::Sender::new(0),
             store,
+            replica,
+            inbox: Mutex::new(inbox),
             provisioning: tokio::sync::Mutex::default(),
             import: Mutex::default(),
             tokens: RwLock::new(tokens),
@@ -125,6 +141,40 @@ impl State {
     /// The store, for what cannot be done without.
     pub(crate) fn need_store(&self) -> Result<&Arc<Store>, ProvisioningError> {
         self.store.as_ref().ok_or(ProvisioningError::NoStore)
+    }
+
+    /// What keeps the store the same as that of other nodes, where it is shared.
+    pub(crate) fn replica(&self) -> Option<&Arc<Replica>> {
+        self.replica.as_ref()
+    }
+
+    /// The task of the replica, once.
+    pub(crate) fn replica_task(self: &Arc<Self>) -> Result<Option<replica::Task>, DirectoryError> {
+        let (configuration, source) = Configuration::read(&self.path)?;
+        let settings = configuration.replica(&source)?;
+        let parts = (settings, self.replica.clone(), lock(&self.inbox).take());
+        let (Some(settings), Some(replica), Some(inbox)) = parts else {
+            return Ok(None);
+        };
+        Ok(Some(replica::Task::new(settings, Arc::clone(self), replica, inbox)))
+    }
+
+    /// Tells the other nodes of a gateway that was heard here.
+    pub(crate) fn heard(&self, fleet: &Fleet, name: &str) {
+        let Some(replica) = &self.replica else {
+            return;
+        };
+        let member = fleet.view_one(name, Instant::now());
+        if let Some(own) = member.and_then(|member| member.registered) {
+            replica.alive(name.to_owned(), own.lease, own.report, own.registration.lease);
+        }
+    }
+
+    /// Tells the other nodes that a gateway has left here.
+    pub(crate) fn unheard(&self, name: &str) {
+        if let Some(replica) = &self.replica {
+            replica.left(name.to_owned());
+        }
     }
 
     /// Who holds it may change the operator's prefixes.
@@ -196,8 +246,8 @@ impl State {
         };
         if SocketKeys::of(&configuration) != self.sockets {
             tracing::warn!(
-                "listen, http, http_tls, sip, udp_workers, response_rate, tcp, and whether there is a \
-                 store, change at a restart only"
+                "listen, http, http_tls, sip, udp_workers, response_rate, tcp, etcd, and whether there \
+                 is a store, change at a restart only"
             );
         }
         let mut fleet = self.fleet();
@@ -380,9 +430,9 @@ struct SocketKeys(String);
 impl SocketKeys {
     fn of(configuration: &Configuration) -> Self {
         let Configuration { listen, http, udp_workers, response_rate, tcp, .. } = configuration;
-        let Configuration { store, http_tls, sip, .. } = configuration;
+        let Configuration { store, etcd, http_tls, sip, .. } = configuration;
         let sockets = format!("{listen:?} {http:?} {udp_workers:?} {response_rate:?} {tcp:?}");
-        Self(format!("{sockets} {store:?} {http_tls:?} {sip:?}"))
+        Self(format!("{sockets} {store:?} {etcd:?} {http_tls:?} {sip:?}"))
     }
 }
 

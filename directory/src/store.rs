@@ -5,9 +5,10 @@
 //! so that many gateways that come at once do not wait for a disk write each.
 
 mod entry;
+mod shared;
 mod writer;
 
-use std::fs::{self, File};
+use std::fs::{self, File, Metadata};
 use std::io::{self, BufWriter, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -15,10 +16,12 @@ use std::sync::Arc;
 use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use tokio::sync::mpsc;
 
 pub use entry::{Action, Base, Entry, PrefixChange, StoredGateway, StoredLease, StoredToken};
-pub(crate) use writer::Change;
+pub(crate) use shared::{Position, Row, RowChange};
 use writer::Writer;
+pub(crate) use writer::{Change, Job};
 
 use crate::table::file::{self, BadFile};
 use crate::table::{Route, Snapshot};
@@ -69,6 +72,12 @@ pub enum StoreError {
         /// What is wrong with it.
         cause: BadFile,
     },
+    /// What is shared with others cannot be changed now.
+    #[error("the shared store takes no change now: {0}")]
+    Unreachable(String),
+    /// Another node has changed the prefixes meanwhile.
+    #[error("another node has changed the prefixes meanwhile: try again")]
+    Moved,
     /// It cannot write any more since an earlier error.
     #[error("the store writes no more since an error: {0}")]
     Failed(String),
@@ -94,26 +103,28 @@ impl Store {
     /// # Errors
     /// What cannot be opened, made or read.
     pub fn open(folder: &Path) -> Result<Self, StoreError> {
+        let database = open_database(folder)?;
         let in_folder = |cause| StoreError::File { path: folder.to_owned(), cause };
-        fs::create_dir_all(folder).map_err(in_folder)?;
-        let path = folder.join("directory.redb");
-        let failed = |cause| StoreError::Database { path: path.clone(), cause: Box::new(cause) };
-        let database = Database::create(&path).map_err(|error| failed(error.into()))?;
-        let make = || -> Result<(), redb::Error> {
-            let write = database.begin_write()?;
-            write.open_table(LOG)?;
-            write.open_table(BASES)?;
-            write.open_table(GATEWAYS)?;
-            write.open_table(TOKENS)?;
-            write.commit()?;
-            Ok(())
-        };
-        make().map_err(failed)?;
-        let database = Arc::new(database);
         let writer = Writer::start(Arc::clone(&database)).map_err(in_folder)?;
         let store = Self { folder: folder.to_owned(), database, writer };
         store.remove_orphans()?;
         Ok(store)
+    }
+
+    /// Opens this node's copy of a store that it shares with others; what shall be written comes out
+    /// of the receiver.
+    ///
+    /// # Errors
+    /// What cannot be opened, made or read.
+    pub(crate) fn open_shared(folder: &Path) -> Result<(Self, mpsc::Receiver<Job>), StoreError> {
+        let database = open_database(folder)?;
+        let (writer, jobs) = Writer::shared();
+        Ok((Self { folder: folder.to_owned(), database, writer }, jobs))
+    }
+
+    /// Whether others change it too.
+    pub(crate) fn is_shared(&self) -> bool {
+        self.writer.is_shared()
     }
 
     /// Stores changes, all or none. The result, awaited, comes when the disk has them: the number
@@ -125,7 +136,17 @@ impl Store {
         &self,
         changes: Vec<Change>,
     ) -> impl Future<Output = Result<u64, StoreError>> + Send + use<> {
-        self.writer.write(changes)
+        self.writer.write(changes, None)
+    }
+
+    /// The same for changes that are made for a version of the prefixes: where others change them
+    /// too, [`StoreError::Moved`] if they are at another by now.
+    pub(crate) fn write_version(
+        &self,
+        version: u64,
+        changes: Vec<Change>,
+    ) -> impl Future<Output = Result<u64, StoreError>> + Send + use<> {
+        self.writer.write(changes, Some(version))
     }
 
     /// Why nothing is stored any more, if so.
@@ -300,13 +321,20 @@ impl Store {
     /// # Errors
     /// The folder's.
     pub fn remove_orphans(&self) -> Result<(), StoreError> {
+        self.remove_orphans_if(|_| true)
+    }
+
+    fn remove_orphans_if(&self, wanted: impl Fn(&Metadata) -> bool) -> Result<(), StoreError> {
         let known = self.bases()?;
         let in_folder = |cause| StoreError::File { path: self.folder.clone(), cause };
         for file in fs::read_dir(&self.folder).map_err(in_folder)? {
             let file = file.map_err(in_folder)?;
             let name = file.file_name();
             let name = name.to_string_lossy();
-            if name.starts_with("table-") && !known.iter().any(|base| base.file == *name) {
+            if name.starts_with("table-")
+                && !known.iter().any(|base| base.file == *name)
+                && wanted(&file.metadata().map_err(in_folder)?)
+            {
                 fs::remove_file(file.path()).map_err(in_folder)?;
             }
         }
@@ -331,6 +359,26 @@ impl Store {
     fn failed(&self, cause: impl Into<redb::Error>) -> StoreError {
         StoreError::Database { path: self.folder.clone(), cause: Box::new(cause.into()) }
     }
+}
+
+fn open_database(folder: &Path) -> Result<Arc<Database>, StoreError> {
+    let in_folder = |cause| StoreError::File { path: folder.to_owned(), cause };
+    fs::create_dir_all(folder).map_err(in_folder)?;
+    let path = folder.join("directory.redb");
+    let failed = |cause| StoreError::Database { path: path.clone(), cause: Box::new(cause) };
+    let database = Database::create(&path).map_err(|error| failed(error.into()))?;
+    let make = || -> Result<(), redb::Error> {
+        let write = database.begin_write()?;
+        write.open_table(LOG)?;
+        write.open_table(BASES)?;
+        write.open_table(GATEWAYS)?;
+        write.open_table(TOKENS)?;
+        write.open_table(shared::POSITION)?;
+        write.commit()?;
+        Ok(())
+    };
+    make().map_err(failed)?;
+    Ok(Arc::new(database))
 }
 
 /// The log is looked through no further for entries of one kind.

@@ -87,7 +87,7 @@ pub struct Told {
 }
 
 /// How a trunk group is.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct GroupTold {
     /// Free circuits.

@@ -8,7 +8,7 @@ fn digits(text: &str) -> Digits {
     Digits::read(text).unwrap()
 }
 
-fn registration(name: &str, prefixes: &[&str]) -> Registration {
+pub(super) fn registration(name: &str, prefixes: &[&str]) -> Registration {
     Registration {
         gateway: Gateway {
             name: name.into(),

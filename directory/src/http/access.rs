@@ -122,6 +122,14 @@ impl Tokens {
         self.by_hash.extend(configured.by_hash);
     }
 
+    /// Those of the store are these from now on, by their hashes.
+    pub fn replace_stored(&mut self, stored: Vec<(String, Token)>) {
+        self.by_hash.retain(|_, token| token.configured);
+        for (sha256, token) in stored {
+            self.add(&sha256, token);
+        }
+    }
+
     /// All of them, by name.
     pub fn list(&self) -> Vec<&Token> {
         let mut list: Vec<&Token> = self.by_hash.values().collect();

@@ -87,7 +87,11 @@ impl From<FleetError> for Fault {
 
 impl From<StoreError> for Fault {
     fn from(error: StoreError) -> Self {
-        Self::new(StatusCode::SERVICE_UNAVAILABLE, "not_stored", error.to_string())
+        let text = error.to_string();
+        match error {
+            StoreError::Moved => Self::conflict("moved", text),
+            _ => Self::new(StatusCode::SERVICE_UNAVAILABLE, "not_stored", text),
+        }
     }
 }
 

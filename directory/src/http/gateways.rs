@@ -53,15 +53,29 @@ async fn register(
         sip: registration.gateway.authority.clone(),
         prefixes: registration.prefixes.len(),
     };
+    let now = Instant::now();
     let lease = LeaseId(rand::random());
-    let (granted, stored) = {
+    let (lease, granted, stored) = {
         let mut fleet = state.fleet();
-        let granted = fleet.register(Instant::now(), registration, lease)?;
-        // Handed over under the lock: stored in the order in which it counts.
-        (granted, state.store_gateway(&fleet, &name, Some(entry(&who.name, action))))
+        // At several nodes of a shared store a gateway has one lease.
+        match state.replica().and_then(|_| fleet.renew(now, &registration)) {
+            Some((lease, granted)) => {
+                state.heard(&fleet, &name);
+                (lease, granted, None)
+            }
+            None => {
+                let granted = fleet.register(now, registration, lease)?;
+                state.heard(&fleet, &name);
+                // Handed over under the lock: stored in the order in which it counts.
+                let stored = state.store_gateway(&fleet, &name, Some(entry(&who.name, action)));
+                (lease, granted, Some(stored))
+            }
+        }
     };
     let published = state.publish_soon();
-    stored.await?;
+    if let Some(stored) = stored {
+        stored.await?;
+    }
     published.await;
     Ok(Json(Granted {
         gateway: name,
@@ -157,7 +171,11 @@ pub(super) async fn report(
         draining: told.draining,
         alarms: told.alarms,
     };
-    state.fleet().report(Instant::now(), &name, lease, report)?;
+    {
+        let mut fleet = state.fleet();
+        fleet.report(Instant::now(), &name, lease, report)?;
+        state.heard(&fleet, &name);
+    }
     // A gateway does not wait for the answer's effect: the next report may be on its way.
     drop(state.publish_soon());
     Ok(StatusCode::NO_CONTENT)
@@ -184,6 +202,7 @@ pub(super) async fn delete(
             let stored = {
                 let mut fleet = state.fleet();
                 fleet.leave(&name, lease)?;
+                state.unheard(&name);
                 let action = Action::Left { gateway: name.clone() };
                 state.store_gateway(&fleet, &name, Some(entry(&who.name, action)))
             };
@@ -234,6 +253,7 @@ async fn remove(state: &Arc<State>, who: &Who, name: String) -> Result<(), Fault
         }
         if fleet.registration(&name).is_some() {
             fleet.expel(&name)?;
+            state.unheard(&name);
         }
         let action = Action::GatewayRemoved { gateway: name.clone() };
         state.store_gateway(&fleet, &name, Some(entry(&who.name, action)))

@@ -145,6 +145,23 @@ fn encode_table(state: &State, scrape: &mut Scrape) -> prometheus::Result<()> {
     ] {
         scrape.gauges(name, help, &[], &[(Vec::new(), value)])?;
     }
+    let Some(replica) = state.replica() else {
+        return Ok(());
+    };
+    for (name, help, value) in [
+        (
+            "trunkline_directory_store_age_seconds",
+            "Time since etcd last confirmed that answers are from what it has.",
+            replica.age().as_secs() as i64,
+        ),
+        (
+            "trunkline_directory_store_connected",
+            "1 while etcd answers.",
+            i64::from(replica.is_connected()),
+        ),
+    ] {
+        scrape.gauges(name, help, &[], &[(Vec::new(), value)])?;
+    }
     Ok(())
 }
 

@@ -3,10 +3,10 @@
 use std::time::{Duration, Instant};
 
 use crate::DirectoryError;
-use crate::fleet::{Announced, Fleet, LeaseId, Registration, TrunkGroup};
+use crate::fleet::{Adopted, Announced, Fleet, LeaseId, Registration, TrunkGroup};
 use crate::gateways::Gateway;
-use crate::http::{Scope, Token, Tokens};
-use crate::store::{Change, Store, StoreError, StoredGateway, StoredLease};
+use crate::http::{Scope, Token, Tokens, read_sha256};
+use crate::store::{Change, Store, StoreError, StoredGateway, StoredLease, StoredToken};
 use crate::table::Digits;
 
 /// The row of a gateway as it is in the fleet.
@@ -42,64 +42,70 @@ pub(super) fn gateway_change(fleet: &Fleet, name: &str) -> Change {
     })
 }
 
+/// A gateway as its row says.
+///
+/// # Errors
+/// The row cannot be read.
+pub(super) fn adopted(stored: StoredGateway) -> Result<Adopted, StoreError> {
+    let gateway =
+        Gateway { name: stored.name.clone(), authority: stored.sip, transport: stored.transport };
+    let bad =
+        |cause: String| StoreError::Row { table: "gateways", key: stored.name.clone(), cause };
+    let registered = stored.lease.map(|lease| {
+        let prefixes = lease
+            .prefixes
+            .into_iter()
+            .map(|(digits, trunk_group, order, preference, weight)| {
+                let prefix = Digits::read(&digits).ok_or_else(|| bad(digits.clone()))?;
+                Ok(Announced { prefix, trunk_group, order, preference, weight })
+            })
+            .collect::<Result<_, StoreError>>()?;
+        let groups = lease.trunk_groups.into_iter();
+        let registration = Registration {
+            gateway: gateway.clone(),
+            lease: Duration::from_millis(lease.lease_ms),
+            trunk_groups: groups.map(|(name, circuits)| TrunkGroup { name, circuits }).collect(),
+            prefixes,
+        };
+        Ok((registration, LeaseId(lease.id)))
+    });
+    Ok(Adopted {
+        gateway,
+        provisioned: stored.provisioned,
+        drained: stored.drained,
+        registered: registered.transpose()?,
+    })
+}
+
 /// Brings the gateways back. Their leases begin anew: who was alive before the restart of the
 /// directory has its time to be heard of, and goes on with the lease that it has.
 pub(super) fn restore_gateways(store: &Store, fleet: &mut Fleet) -> Result<(), DirectoryError> {
     for stored in store.gateways()? {
-        let gateway = Gateway {
-            name: stored.name.clone(),
-            authority: stored.sip,
-            transport: stored.transport,
-        };
-        if stored.provisioned {
-            fleet.provision_one(gateway.clone())?;
-        }
-        if let Some(lease) = stored.lease {
-            let bad = |cause: String| StoreError::Row {
-                table: "gateways",
-                key: stored.name.clone(),
-                cause,
-            };
-            let prefixes = lease
-                .prefixes
-                .into_iter()
-                .map(|(digits, trunk_group, order, preference, weight)| {
-                    let prefix = Digits::read(&digits).ok_or_else(|| bad(digits.clone()))?;
-                    Ok(Announced { prefix, trunk_group, order, preference, weight })
-                })
-                .collect::<Result<_, StoreError>>()?;
-            let groups = lease.trunk_groups.into_iter();
-            let registration = Registration {
-                gateway,
-                lease: Duration::from_millis(lease.lease_ms),
-                trunk_groups: groups
-                    .map(|(name, circuits)| TrunkGroup { name, circuits })
-                    .collect(),
-                prefixes,
-            };
-            fleet.register(Instant::now(), registration, LeaseId(lease.id))?;
-        }
-        fleet.drain(&stored.name, stored.drained)?;
+        fleet.adopt(Instant::now(), adopted(stored)?)?;
     }
     Ok(())
+}
+
+/// A token as its row says, and its hash.
+///
+/// # Errors
+/// The row cannot be read.
+pub(super) fn token(stored: StoredToken) -> Result<(String, Token), StoreError> {
+    let bad = |cause| StoreError::Row { table: "tokens", key: stored.name.clone(), cause };
+    let scopes = stored.scopes.iter().map(|word| word.parse::<Scope>());
+    let scopes = scopes.collect::<Result<_, _>>().map_err(bad)?;
+    if read_sha256(&stored.sha256).is_none() {
+        return Err(bad("sha256 is none".to_owned()));
+    }
+    let StoredToken { name, sha256, gateway, .. } = stored;
+    Ok((sha256, Token { name, scopes, gateway, configured: false }))
 }
 
 /// Brings the tokens back.
 pub(super) fn restore_tokens(store: &Store, tokens: &mut Tokens) -> Result<(), StoreError> {
     for stored in store.tokens()? {
-        let bad =
-            |cause: String| StoreError::Row { table: "tokens", key: stored.name.clone(), cause };
-        let scopes = stored.scopes.iter().map(|word| word.parse::<Scope>());
-        let scopes = scopes.collect::<Result<_, _>>().map_err(bad)?;
-        let token = Token {
-            name: stored.name.clone(),
-            scopes,
-            gateway: stored.gateway.clone(),
-            configured: false,
-        };
-        if !tokens.add(&stored.sha256, token) {
-            return Err(bad("sha256 is none".to_owned()));
-        }
+        let (sha256, token) = token(stored)?;
+        tokens.add(&sha256, token);
     }
     Ok(())
 }

@@ -7,7 +7,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 
 use redb::{Database, ReadableTable};
-use tokio::sync::oneshot;
+use tokio::sync::mpsc::error::TrySendError;
+use tokio::sync::{mpsc, oneshot};
 
 use super::{
     BASES, BASES_KEPT, Base, Entry, GATEWAYS, LOG, StoreError, StoredGateway, StoredToken, TOKENS,
@@ -33,18 +34,30 @@ pub(crate) enum Change {
     NoToken(String),
 }
 
-/// The thread and the way to it.
+/// The way to what writes: the thread, or the replica of a shared store.
 #[derive(Debug)]
 pub(super) struct Writer {
-    jobs: Option<SyncSender<Job>>,
+    jobs: Jobs,
     failure: Arc<Mutex<Option<String>>>,
     thread: Option<JoinHandle<()>>,
 }
 
 #[derive(Debug)]
-struct Job {
-    changes: Vec<Change>,
-    done: oneshot::Sender<Result<u64, StoreError>>,
+enum Jobs {
+    Own(SyncSender<Job>),
+    Shared(mpsc::Sender<Job>),
+    Ended,
+}
+
+/// Changes that belong together, and who waits for them.
+#[derive(Debug)]
+pub(crate) struct Job {
+    /// All of them or none.
+    pub(crate) changes: Vec<Change>,
+    /// The version of the prefixes that they are made for, where that matters.
+    pub(crate) expects: Option<u64>,
+    /// Learns the number of the last entry of the log.
+    pub(crate) done: oneshot::Sender<Result<u64, StoreError>>,
 }
 
 /// Changes that may wait; who brings more waits itself.
@@ -64,14 +77,25 @@ impl Writer {
         let thread = thread::Builder::new()
             .name("store".to_owned())
             .spawn(move || run(&database, &receiver, &own))?;
-        Ok(Self { jobs: Some(sender), failure, thread: Some(thread) })
+        Ok(Self { jobs: Jobs::Own(sender), failure, thread: Some(thread) })
+    }
+
+    /// For a store that is shared with others; what shall be written comes out of the receiver.
+    pub(super) fn shared() -> (Self, mpsc::Receiver<Job>) {
+        let (sender, receiver) = mpsc::channel(WAITING_MAX);
+        (Self { jobs: Jobs::Shared(sender), failure: Arc::default(), thread: None }, receiver)
+    }
+
+    pub(super) fn is_shared(&self) -> bool {
+        matches!(self.jobs, Jobs::Shared(_))
     }
 
     pub(super) fn write(
         &self,
         changes: Vec<Change>,
+        expects: Option<u64>,
     ) -> impl Future<Output = Result<u64, StoreError>> + Send + use<> {
-        let done = self.send(changes);
+        let done = self.send(changes, expects);
         async move { done.await.unwrap_or_else(|_| Err(ended())) }
     }
 
@@ -79,11 +103,24 @@ impl Writer {
         self.failure.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    fn send(&self, changes: Vec<Change>) -> oneshot::Receiver<Result<u64, StoreError>> {
+    fn send(
+        &self,
+        changes: Vec<Change>,
+        expects: Option<u64>,
+    ) -> oneshot::Receiver<Result<u64, StoreError>> {
         let (done, receiver) = oneshot::channel();
-        if let Some(jobs) = &self.jobs {
-            // When the thread is gone, the receiver learns it.
-            let _ = jobs.send(Job { changes, done });
+        let job = Job { changes, expects, done };
+        // When what writes is gone, the receiver learns it.
+        match &self.jobs {
+            Jobs::Own(jobs) => drop(jobs.send(job)),
+            Jobs::Shared(jobs) => match jobs.try_send(job) {
+                Ok(()) | Err(TrySendError::Closed(_)) => {}
+                Err(TrySendError::Full(job)) => {
+                    let error = format!("{WAITING_MAX} changes wait already");
+                    let _ = job.done.send(Err(StoreError::Unreachable(error)));
+                }
+            },
+            Jobs::Ended => {}
         }
         receiver
     }
@@ -92,7 +129,7 @@ impl Writer {
 impl Drop for Writer {
     /// What was handed over is written.
     fn drop(&mut self) {
-        self.jobs = None;
+        self.jobs = Jobs::Ended;
         if let Some(thread) = self.thread.take() {
             let _ = thread.join();
         }

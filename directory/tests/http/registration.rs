@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use trunkline_directory::client::registrar::connection::{
-    Authorities, Directory as Address, Registration, RegistrationSettings,
+    Authorities, Endpoint as Address, Registration, RegistrationSettings,
 };
 use trunkline_directory::fleet::{GroupReport, Report};
 use trunkline_directory::gateways::Transport;

@@ -4,6 +4,7 @@
 
 pub mod api;
 pub mod browser;
+pub mod etcd;
 
 use std::path::{Path, PathBuf};
 

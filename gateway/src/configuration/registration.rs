@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 use trunkline_directory::client::registrar::connection::{
-    Authorities, Directory, RegistrationSettings,
+    Authorities, Endpoint, RegistrationSettings,
 };
 use trunkline_directory::gateways::{Transport, check_authority, check_name};
 use trunkline_directory::wire::{Coming, PrefixComing};
@@ -60,7 +60,7 @@ pub(super) fn registration(
     for (place, text) in register.at.iter().enumerate() {
         let remedy = "write https://host:port, or http://host:port inside a protected network";
         let key = format!("at.{place}");
-        directories.push(Directory::read(text).map_err(|problem| wrong(&key, problem, remedy))?);
+        directories.push(Endpoint::read(text).map_err(|problem| wrong(&key, problem, remedy))?);
     }
     if directories.is_empty() {
         return Err(wrong("at", "is empty".to_owned(), "list the directories"));
@@ -70,7 +70,7 @@ pub(super) fn registration(
             .map_err(|problem| wrong("authorities", problem, "name a file of PEM certificates"))
     });
     let authorities = authorities.transpose()?;
-    if authorities.is_none() && directories.iter().any(Directory::is_tls) {
+    if authorities.is_none() && directories.iter().any(Endpoint::is_tls) {
         let problem = "is not there, but there is an https directory".to_owned();
         return Err(wrong("authorities", problem, "name a file of PEM certificates"));
     }

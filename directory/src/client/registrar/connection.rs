@@ -2,26 +2,19 @@
 //! breaks.
 
 use std::fmt;
-use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use axum::body::Bytes;
-use axum::http::{Method, Request as HttpRequest, StatusCode, Uri, header};
+use axum::http::{Method, Request as HttpRequest, StatusCode, header};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::client::conn::http1;
-use hyper_util::rt::TokioIo;
-use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
-use tokio_rustls::TlsConnector;
-use tokio_rustls::rustls::crypto::ring::default_provider;
-use tokio_rustls::rustls::pki_types::pem::PemObject;
-use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName};
-use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 
 use super::{Registrar, Reply, Request};
+pub use crate::endpoint::{Authorities, Endpoint};
 use crate::fleet::Report;
 use crate::wire::{Coming, Granted, GroupTold, Told};
 
@@ -29,7 +22,7 @@ use crate::wire::{Coming, Granted, GroupTold, Told};
 #[derive(Clone)]
 pub struct RegistrationSettings {
     /// Directories: `https://ns1.example.net:9153`.
-    pub directories: Vec<Directory>,
+    pub directories: Vec<Endpoint>,
     /// What permits it.
     pub token: String,
     /// Name of the gateway.
@@ -47,68 +40,6 @@ impl fmt::Debug for RegistrationSettings {
         let mut shown = f.debug_struct("RegistrationSettings");
         shown.field("directories", directories).field("name", name).field("coming", coming);
         shown.finish_non_exhaustive()
-    }
-}
-
-/// A directory's address.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Directory {
-    host: String,
-    port: u16,
-    is_tls: bool,
-}
-
-impl Directory {
-    /// Reads `http://host:port` or `https://host:port`.
-    ///
-    /// # Errors
-    /// What is wrong with it.
-    pub fn read(text: &str) -> Result<Self, String> {
-        let uri: Uri = text.parse().map_err(|error| format!("{text:?}: {error}"))?;
-        let is_tls = match uri.scheme_str() {
-            Some("https") => true,
-            Some("http") => false,
-            _ => return Err(format!("{text:?} begins with neither http:// nor https://")),
-        };
-        let is_bare = uri.path() == "/" && uri.query().is_none();
-        let host = uri.host().filter(|_| is_bare && !text.contains('@'));
-        let host = host.ok_or_else(|| format!("{text:?} is not only a host and a port"))?;
-        let host = host.trim_start_matches('[').trim_end_matches(']').to_owned();
-        Ok(Self { host, port: uri.port_u16().unwrap_or(if is_tls { 443 } else { 80 }), is_tls })
-    }
-
-    /// Whether the connection is encrypted.
-    pub fn is_tls(&self) -> bool {
-        self.is_tls
-    }
-}
-
-/// Those whose signature on a certificate is believed.
-#[derive(Clone, Debug)]
-pub struct Authorities(Arc<ClientConfig>);
-
-impl Authorities {
-    /// Reads certificates, PEM.
-    ///
-    /// # Errors
-    /// What is wrong with the file.
-    pub fn read(path: &Path) -> Result<Self, String> {
-        let failed = |error: &dyn std::fmt::Display| format!("{}: {error}", path.display());
-        let mut roots = RootCertStore::empty();
-        for certificate in CertificateDer::pem_file_iter(path).map_err(|error| failed(&error))? {
-            let certificate = certificate.map_err(|error| failed(&error))?;
-            // A system's collection may hold some of a kind that nobody reads.
-            let _ = roots.add(certificate);
-        }
-        if roots.is_empty() {
-            return Err(failed(&"there is no certificate in it"));
-        }
-        let config = ClientConfig::builder_with_provider(Arc::new(default_provider()))
-            .with_safe_default_protocol_versions()
-            .map_err(|error| failed(&error))?
-            .with_root_certificates(roots)
-            .with_no_client_auth();
-        Ok(Self(Arc::new(config)))
     }
 }
 
@@ -223,9 +154,9 @@ impl Task {
     fn tell_state(&self, is_up: bool) {
         let changed = self.up.send_if_modified(|up| std::mem::replace(up, is_up) != is_up);
         if changed {
-            let Directory { host, port, .. } = &self.settings.directories[self.place];
+            let directory = &self.settings.directories[self.place];
             let text = if is_up { "registered in the directory" } else { "not in the directory" };
-            tracing::info!(directory = %format!("{host}:{port}"), "{text}");
+            tracing::info!(%directory, "{text}");
         }
     }
 
@@ -283,10 +214,10 @@ impl Task {
 
     fn failed(&mut self, error: &str) -> Reply {
         self.connection = None;
-        let Directory { host, port, .. } = &self.settings.directories[self.place];
         // Once, not with every attempt.
         if !std::mem::replace(&mut self.was_refused, true) {
-            tracing::warn!(directory = %format!("{host}:{port}"), error, "cannot register");
+            let directory = &self.settings.directories[self.place];
+            tracing::warn!(%directory, error, "cannot register");
         }
         Reply::Failed
     }
@@ -297,17 +228,15 @@ impl Task {
         path: &str,
         body: Vec<u8>,
     ) -> Result<(StatusCode, Bytes), String> {
-        let directory = self.settings.directories[self.place].clone();
+        let directory = &self.settings.directories[self.place];
         let mut connection = match self.connection.take() {
             Some(connection) if !connection.is_closed() => connection,
-            _ => connect(&directory, self.settings.authorities.as_ref()).await?,
+            _ => directory.connect(self.settings.authorities.as_ref()).await?,
         };
-        let Directory { host, port, .. } = &directory;
-        let host = if host.contains(':') { format!("[{host}]") } else { host.clone() };
         let request = HttpRequest::builder()
             .method(method)
             .uri(path)
-            .header(header::HOST, format!("{host}:{port}"))
+            .header(header::HOST, directory.to_string())
             .header(header::CONTENT_TYPE, "application/json")
             .header(header::AUTHORIZATION, format!("Bearer {}", self.settings.token))
             .body(Full::new(Bytes::from(body)))
@@ -319,57 +248,5 @@ impl Task {
         let body = body.collect().await.map_err(|error| error.to_string())?.to_bytes();
         self.connection = Some(connection);
         Ok((status, body))
-    }
-}
-
-async fn connect(
-    directory: &Directory,
-    authorities: Option<&Authorities>,
-) -> Result<http1::SendRequest<Full<Bytes>>, String> {
-    let Directory { host, port, is_tls } = directory;
-    let stream = TcpStream::connect((host.as_str(), *port)).await;
-    let stream = stream.map_err(|error| error.to_string())?;
-    let _ = stream.set_nodelay(true);
-    match authorities {
-        Some(Authorities(config)) if *is_tls => {
-            let name = ServerName::try_from(host.clone()).map_err(|error| error.to_string())?;
-            let connector = TlsConnector::from(Arc::clone(config));
-            let stream =
-                connector.connect(name, stream).await.map_err(|error| error.to_string())?;
-            converse(stream).await
-        }
-        None if *is_tls => Err("no authorities of certificates are configured".to_owned()),
-        _ => converse(stream).await,
-    }
-}
-
-async fn converse<S>(stream: S) -> Result<http1::SendRequest<Full<Bytes>>, String>
-where
-    S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send + 'static,
-{
-    let shaken = http1::handshake(TokioIo::new(stream)).await;
-    let (sender, connection) = shaken.map_err(|error| error.to_string())?;
-    // It ends when the sender is dropped, or the directory closes.
-    tokio::spawn(async move {
-        let _ = connection.await;
-    });
-    Ok(sender)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn directory_is_a_scheme_a_host_and_a_port() {
-        let directory = |text| Directory::read(text).map(|own| (own.host, own.port, own.is_tls));
-        assert_eq!(directory("http://127.0.0.1:9153"), Ok(("127.0.0.1".into(), 9153, false)));
-        assert_eq!(directory("https://ns.example.net/"), Ok(("ns.example.net".into(), 443, true)));
-        assert_eq!(directory("https://[::1]:9153"), Ok(("::1".into(), 9153, true)));
-        for text in
-            ["", "ns:1", "ftp://ns", "http://a@ns", "http://ns/path", "http://", "http://n s"]
-        {
-            assert!(directory(text).is_err(), "{text}");
-        }
     }
 }
