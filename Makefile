@@ -6,7 +6,7 @@
 # Both install the Debian packages they need (scripts/set-up says which) and explain themselves
 # if they cannot. A Rust toolchain is the one prerequisite.
 
-.PHONY: help run demo test test-programs test-browser test-line test-desktop test-loom test-isdn-random lint fuzz bench-media bench-voice bench-scale bench-instructions
+.PHONY: help run demo test test-programs test-browser test-line test-desktop test-loom test-isdn-random lint fuzz bench-media bench-voice bench-scale bench-directory bench-instructions
 
 help:
 	@sed -n '3,4p' Makefile | sed 's/^# *//'
@@ -19,6 +19,7 @@ help:
 	@echo 'make bench-media   the media plane against rtpengine and a bare relay (root, quiet machine)'
 	@echo 'make bench-voice   speech from twenty bad networks, beside SpeexDSP and NetEQ (10 minutes)'
 	@echo 'make bench-scale   16 E1 full of calls, 50 attempts a second for ten minutes'
+	@echo 'make bench-directory   the directory beside NSD, Knot and PowerDNS on the same numbers (10 minutes)'
 	@echo 'make bench-instructions   instructions of the hot functions against a baseline (ACCEPT=1 writes it anew)'
 
 run:
@@ -120,6 +121,14 @@ bench-scale:
 	cargo build --release -p trunkline-gateway -p trunkline-bench --bin trunkline-gateway \
 		--bin trunkline-exchange --bin trunkline-bench-scale
 	target/release/trunkline-bench-scale --out bench/scale.md
+
+# The directory and general name servers under the same queries; bench/directory.md is written anew.
+# For a try: target/release/trunkline-bench-directory --short
+bench-directory:
+	@scripts/set-up directory
+	cargo build --release -p trunkline-directory --bins --example udp_echo
+	cargo build --release -p trunkline-bench --bin trunkline-bench-directory
+	target/release/trunkline-bench-directory --out bench
 
 # What each hot function of the media plane costs, counted by valgrind: the same on every run, so
 # that a small growth is seen. Fails with the functions that have grown beyond bench/instructions.yaml.

@@ -4,6 +4,7 @@
 #![deny(unsafe_code)]
 
 pub mod compare;
+pub mod directory;
 pub mod exchange;
 pub mod load;
 pub mod scale;

@@ -1,0 +1,5 @@
+//! The directory beside general name servers, on the same numbers.
+
+pub mod numbers;
+pub mod results;
+pub mod server;
