@@ -97,19 +97,23 @@ fn ten_calls_through_our_own_relay_arrive_whole_in_one_stream_each() {
 
 #[test]
 fn protected_calls_arrive_whole_and_nobody_understands_them_without_the_keys() {
-    let relay = || {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_trunkline-media-relay"));
-        command.args(["--backend", "mio", "--priority", "0", "--srtp"]);
-        command
-    };
     let load = ["--seconds", "1", "--warm-up-seconds", "0.2"];
-    let report = flood(&Relay::of(relay(), "5", "21800"), &load);
-    assert_eq!((report.sent, report.counts.received), (500, 500), "{report}");
-    assert!(report.counts.clean(), "{report}");
-    let mut without = Relay::of(relay(), "1", "21900");
-    without.calls = plain(&without.calls);
-    let report = flood(&without, &["--seconds", "0.2", "--warm-up-seconds", "0"]);
-    assert_eq!(report.counts.received, 0, "{report}");
+    for (suite, first_port, without_port) in
+        [("AES_CM_128_HMAC_SHA1_80", "21800", "21900"), ("AEAD_AES_128_GCM", "21850", "21950")]
+    {
+        let relay = || {
+            let mut command = Command::new(env!("CARGO_BIN_EXE_trunkline-media-relay"));
+            command.args(["--backend", "mio", "--priority", "0", "--srtp", suite]);
+            command
+        };
+        let report = flood(&Relay::of(relay(), "5", first_port), &load);
+        assert_eq!((report.sent, report.counts.received), (500, 500), "{suite}: {report}");
+        assert!(report.counts.clean(), "{suite}: {report}");
+        let mut without = Relay::of(relay(), "1", without_port);
+        without.calls = plain(&without.calls);
+        let report = flood(&without, &["--seconds", "0.2", "--warm-up-seconds", "0"]);
+        assert_eq!(report.counts.received, 0, "{suite}: {report}");
+    }
 }
 
 /// A call list without its keys.
