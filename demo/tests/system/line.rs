@@ -11,7 +11,7 @@ use trunkline_demo::speech;
 use trunkline_dsp::g711::Law;
 
 use crate::common::machine::undisturbed;
-use crate::common::sipp::{self, Scenario, Sipp};
+use crate::common::sipp::{self, Sipp};
 use crate::common::{
     ended_call, exchange_calls, has, records, status, system, system_alone, wait_for, wait_idle,
 };
@@ -32,13 +32,7 @@ fn a_call_is_cleared_when_the_line_fails_and_the_line_comes_back_by_itself() {
     let layout = network.layout.clone();
     let gateway = layout.gateway_a();
     // The caller waits to be told that the call is over.
-    let told = Scenario::default()
-        .invite("[media_port]")
-        .maybe(&[100, 183, 180])
-        .answered()
-        .ack()
-        .expect_request("BYE")
-        .respond_within();
+    let told = sipp::call_until_told();
     let caller = Sipp::at(&layout, 3);
     let mut peer = caller.call(&layout, "caller", gateway, "0333331234", &told);
     wait_for("the call is up", Duration::from_secs(10), || {

@@ -65,13 +65,7 @@ fn an_operator_blocks_unblocks_and_resets_channels_by_command() {
     maintain(&network, &["unblock", "e1-a"]).expect("it is unblocked");
     assert_eq!(span(&network)["channels"]["idle"], 30);
     // Reset ends a call, and both ends have the channel idle again by RESTART.
-    let talking = Scenario::default()
-        .invite("[media_port]")
-        .maybe(&[100, 183, 180])
-        .answered()
-        .ack()
-        .expect_request("BYE")
-        .respond_within();
+    let talking = sipp::call_until_told();
     let mut peer = sipp.call(&network.layout, "reset", gateway, "0333331234", &talking);
     wait_for("the call is up", Duration::from_secs(10), || {
         exchange_calls(&network).into_iter().find(|call| call["state"] == "talking")

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use crate::common::sipp::{self, Scenario, Sipp};
+use crate::common::sipp::{self, Sipp};
 use crate::common::{ended_call, has, records, status, system, wait_for, wait_idle};
 use serde_json::Value;
 use trunkline_demo::network::{Network, get};
@@ -135,13 +135,7 @@ fn sigterm_lets_a_call_end_and_takes_no_new_one() {
     });
     let layout = network.layout.clone();
     let gateway = layout.gateway_a();
-    let told = Scenario::default()
-        .invite("[media_port]")
-        .maybe(&[100, 183, 180])
-        .answered()
-        .ack()
-        .expect_request("BYE")
-        .respond_within();
+    let told = sipp::call_until_told();
     let mut caller = Sipp::at(&layout, 3).call(&layout, "caller", gateway, "0333331234", &told);
     wait_for("the call is up", Duration::from_secs(10), || {
         (status(gateway)["calls"]["answered"] == 1).then_some(())

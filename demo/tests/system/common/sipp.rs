@@ -326,6 +326,17 @@ pub fn short_call(ms: u64) -> Scenario {
         .expect(200)
 }
 
+/// A call without speech that lasts until its caller is told that it is over.
+pub fn call_until_told() -> Scenario {
+    Scenario::default()
+        .invite("[media_port]")
+        .maybe(&[100, 183, 180])
+        .answered()
+        .ack()
+        .expect_request("BYE")
+        .respond_within()
+}
+
 /// A call that must be refused with `status`.
 pub fn refused(status: u16) -> Scenario {
     Scenario::default().invite("[media_port]").maybe(&[100, 183, 180]).expect(status).ack_refusal()
