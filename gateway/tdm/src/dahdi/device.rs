@@ -315,11 +315,23 @@ impl Control {
         signalling: Signalling,
         law: ChannelLaw,
     ) -> io::Result<()> {
+        self.set_channel(channel, signalling as i32, law, 0)
+    }
+
+    /// `idle` are the bits of a channel that has some, until it is told others.
+    fn set_channel(
+        &self,
+        channel: i32,
+        signalling: i32,
+        law: ChannelLaw,
+        idle: u8,
+    ) -> io::Result<()> {
         let mut octets = [0; CHANNEL_SETTINGS_SIZE_OCTETS];
         set_number(&mut octets, 0, channel);
-        set_number(&mut octets, 44, signalling as i32);
+        set_number(&mut octets, 44, signalling);
         set_number(&mut octets, 48, law as i32);
         set_number(&mut octets, 52, channel);
+        set_number(&mut octets, 56, idle.into());
         ask(self.0.as_raw_fd(), CHANCONFIG, &mut octets)
     }
 

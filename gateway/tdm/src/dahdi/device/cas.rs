@@ -1,11 +1,8 @@
 //! Channels with signalling bits of their own.
 
 use std::io;
-use std::os::fd::AsRawFd;
 
-use super::{
-    CHANCONFIG, CHANNEL_SETTINGS_SIZE_OCTETS, Channel, ChannelLaw, Control, ask, set_number,
-};
+use super::{Channel, ChannelLaw, Control, ask};
 
 const HOOK: libc::c_ulong = 0x4004_da07;
 const GETRXBITS: libc::c_ulong = 0x8004_da2b;
@@ -43,13 +40,7 @@ impl Control {
         idle: u8,
         law: ChannelLaw,
     ) -> io::Result<()> {
-        let mut octets = [0; CHANNEL_SETTINGS_SIZE_OCTETS];
-        set_number(&mut octets, 0, channel);
-        set_number(&mut octets, 44, signalling as i32);
-        set_number(&mut octets, 48, law as i32);
-        set_number(&mut octets, 52, channel);
-        set_number(&mut octets, 56, idle.into());
-        ask(self.0.as_raw_fd(), CHANCONFIG, &mut octets)
+        self.set_channel(channel, signalling as i32, law, idle)
     }
 }
 
