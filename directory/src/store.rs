@@ -5,6 +5,7 @@
 //! so that many gateways that come at once do not wait for a disk write each.
 
 mod entry;
+mod rows;
 mod shared;
 mod writer;
 
@@ -19,7 +20,8 @@ use serde::de::DeserializeOwned;
 use tokio::sync::mpsc;
 
 pub use entry::{Action, Base, Entry, PrefixChange, StoredGateway, StoredLease, StoredToken};
-pub(crate) use shared::{Position, Row, RowChange};
+pub(crate) use rows::{Row, RowChange};
+pub(crate) use shared::Position;
 use writer::Writer;
 pub(crate) use writer::{Change, Job};
 
@@ -369,10 +371,7 @@ fn open_database(folder: &Path) -> Result<Arc<Database>, StoreError> {
     let database = Database::create(&path).map_err(|error| failed(error.into()))?;
     let make = || -> Result<(), redb::Error> {
         let write = database.begin_write()?;
-        write.open_table(LOG)?;
-        write.open_table(BASES)?;
-        write.open_table(GATEWAYS)?;
-        write.open_table(TOKENS)?;
+        drop(rows::Tables::open(&write)?);
         write.open_table(shared::POSITION)?;
         write.commit()?;
         Ok(())
@@ -396,7 +395,8 @@ fn from_row<T: DeserializeOwned>(
     })
 }
 
-fn to_row(row: &impl Serialize) -> Vec<u8> {
+/// A row's JSON.
+pub(crate) fn to_row(row: &impl Serialize) -> Vec<u8> {
     // Plain structures with text keys: nothing that JSON cannot hold.
     serde_json::to_vec(row).expect("rows are plain structures")
 }

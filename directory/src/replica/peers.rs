@@ -1,7 +1,7 @@
 //! Files of big tables between the nodes, over HTTP. What permits it is a key that lies in etcd: who
 //! may read that knows the table anyway.
 
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Bytes;
@@ -60,7 +60,7 @@ pub(crate) async fn serve_base(
 ) -> Result<Vec<u8>, Fault> {
     let nothing = || Fault::not_found("there is no such file of a shared store here");
     let replica = state.replica().ok_or_else(nothing)?;
-    let key = replica.peer_key.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    let key = replica.peer_key();
     let shown = headers
         .get(header::AUTHORIZATION)
         .and_then(|value| value.to_str().ok())

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::etcd::{Event, KeyValue, Operation};
 use crate::fleet::{GroupReport, LeaseId, Report};
-use crate::store::{BASES_KEPT, Base, Change, Entry, Job, Row, RowChange};
+use crate::store::{BASES_KEPT, Change, Job, Row, RowChange, to_row};
 use crate::wire::GroupTold;
 
 /// The names of the keys.
@@ -168,51 +168,33 @@ impl Keys {
 
     /// What jobs do to the keys, upon a head: the operations, the new head and the number of the
     /// last entry of the log after each job.
-    pub(super) fn operations(
+    pub(super) fn operations<'j>(
         &self,
         head: Head,
         attempt: u64,
-        jobs: &[Job],
+        jobs: impl Iterator<Item = &'j Job>,
         bases: &[u64],
     ) -> (Vec<Operation>, Vec<u64>) {
         let mut operations = Vec::new();
         let mut numbers = Vec::new();
         let mut last = head.number;
         let mut bases = bases.to_vec();
-        let mut put = |row: Row, value: Vec<u8>| {
-            operations.push(Operation::Put(self.row(&row), value, 0));
-        };
-        let mut gone = Vec::new();
         for job in jobs {
             for change in &job.changes {
-                match change {
-                    Change::Log(entry) => {
-                        last += 1;
-                        let entry = Entry { number: last, ..entry.clone() };
-                        put(Row::Log(last), json(&entry));
-                        if entry.action.is_version() {
-                            let version = last.to_string().into_bytes();
-                            gone.push(Operation::Put(self.version(), version, 0));
-                        }
-                    }
-                    Change::Base(base) => {
-                        put(Row::Base(last), json(&Base { number: last, ..base.clone() }));
-                        bases.push(last);
-                    }
-                    Change::BaseAt(version, base) => {
-                        put(Row::Base(*version), json(&Base { number: *version, ..base.clone() }));
-                        bases.push(*version);
-                    }
-                    Change::Gateway(gateway) => {
-                        put(Row::Gateway(gateway.name.to_ascii_lowercase()), json(gateway));
-                    }
-                    Change::NoGateway(name) => {
-                        gone.push(Operation::Delete(self.row(&Row::Gateway(name.clone()))));
-                    }
-                    Change::Token(token) => put(Row::Token(token.name.clone()), json(token)),
-                    Change::NoToken(name) => {
-                        gone.push(Operation::Delete(self.row(&Row::Token(name.clone()))));
-                    }
+                let RowChange { row, value } = change.row(&mut last);
+                if let Row::Base(number) = row {
+                    bases.push(number);
+                }
+                let key = self.row(&row);
+                operations.push(match value {
+                    Some(value) => Operation::Put(key, value, 0),
+                    None => Operation::Delete(key),
+                });
+                if let Change::Log(entry) = change
+                    && entry.action.is_version()
+                {
+                    let version = last.to_string().into_bytes();
+                    operations.push(Operation::Put(self.version(), version, 0));
                 }
             }
             numbers.push(last);
@@ -223,14 +205,13 @@ impl Keys {
         if surplus > 0 {
             let oldest = bases[surplus];
             let from = |row: fn(u64) -> Row, number| self.row(&row(number));
-            gone.push(Operation::DeleteRange(from(Row::Base, 0), from(Row::Base, oldest)));
+            operations.push(Operation::DeleteRange(from(Row::Base, 0), from(Row::Base, oldest)));
             // Nobody can go back behind the oldest table; what is of a while ago is looked at no more.
             let unneeded = oldest.min(last.saturating_sub(LOG_KEPT));
-            gone.push(Operation::DeleteRange(from(Row::Log, 0), from(Row::Log, unneeded)));
+            operations.push(Operation::DeleteRange(from(Row::Log, 0), from(Row::Log, unneeded)));
         }
-        operations.extend(gone);
         let head = Head { number: last, attempt };
-        operations.push(Operation::Put(self.head(), json(&head), 0));
+        operations.push(Operation::Put(self.head(), to_row(&head), 0));
         (distinct(operations), numbers)
     }
 }
@@ -254,18 +235,13 @@ fn distinct(operations: Vec<Operation>) -> Vec<Operation> {
     kept
 }
 
-pub(super) fn json(value: &impl Serialize) -> Vec<u8> {
-    // Plain structures with text keys: nothing that JSON cannot hold.
-    serde_json::to_vec(value).expect("rows are plain structures")
-}
-
 #[cfg(test)]
 mod tests {
     use tokio::sync::oneshot;
 
     use super::*;
     use crate::gateways::Transport;
-    use crate::store::{Action, StoredGateway};
+    use crate::store::{Action, Base, Entry, StoredGateway};
 
     fn job(changes: Vec<Change>) -> Job {
         Job { changes, expects: None, done: oneshot::channel().0 }
@@ -311,7 +287,7 @@ mod tests {
             job(vec![gateway("two"), Change::NoToken("t".into())]),
         ];
         let head = Head { number: 41, attempt: 1 };
-        let (operations, numbers) = keys.operations(head, 2, &jobs, &[]);
+        let (operations, numbers) = keys.operations(head, 2, jobs.iter(), &[]);
         assert_eq!(numbers, [42, 43, 43]);
         let said = seen(&keys, &operations);
         assert!(said.contains(&Said::Head(Some(Head { number: 43, attempt: 2 }))));
@@ -333,13 +309,25 @@ mod tests {
     }
 
     #[test]
+    fn what_is_taken_out_and_set_again_stays() {
+        let keys = Keys::new("t");
+        let jobs = [job(vec![Change::NoGateway("a".into())]), job(vec![gateway("one")])];
+        let (operations, _) = keys.operations(Head::default(), 1, jobs.iter(), &[]);
+        let is_gateway =
+            |said: &&Said| matches!(said, Said::Row(RowChange { row: Row::Gateway(_), .. }));
+        let said = seen(&keys, &operations);
+        let gateways: Vec<&Said> = said.iter().filter(is_gateway).collect();
+        assert!(matches!(gateways[..], [Said::Row(RowChange { value: Some(_), .. })]), "{said:?}");
+    }
+
+    #[test]
     fn surplus_tables_and_what_was_before_them_go() {
         let keys = Keys::new("t");
         let base = Base { number: 0, file: "f".into(), sha256: String::new(), entries: 1 };
         let jobs = [job(vec![log(Action::RolledBack { to: 1 }), Change::Base(base)])];
         let bases: Vec<u64> = (1..=BASES_KEPT as u64).map(|number| number * 20_000).collect();
         let head = Head { number: 300_000, attempt: 0 };
-        let (operations, _) = keys.operations(head, 0, &jobs, &bases);
+        let (operations, _) = keys.operations(head, 0, jobs.iter(), &bases);
         let range = |from: &str, end: &str| {
             operations.contains(&Operation::DeleteRange(from.to_owned(), end.to_owned()))
         };

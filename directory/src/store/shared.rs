@@ -1,5 +1,4 @@
-//! This node's copy of a store that several share: rows as the others have them, and how far the
-//! copy is.
+//! This node's copy of a store that several share: how far it is, and files of the others.
 
 use std::fs::{self, File};
 use std::io::Write as _;
@@ -9,7 +8,8 @@ use std::time::{Duration, SystemTime};
 use redb::{ReadableDatabase, TableDefinition};
 use serde::{Deserialize, Serialize};
 
-use super::{BASES, Base, GATEWAYS, LOG, Store, StoreError, TOKENS, from_row, hex, to_row};
+use super::rows::{RowChange, Tables};
+use super::{Base, Store, StoreError, from_row, hex, to_row};
 use crate::table::Route;
 use crate::table::file::{self, BadFile};
 use crate::written::WrittenRoute;
@@ -28,28 +28,6 @@ pub(crate) struct Position {
     pub(crate) cluster: String,
     /// The revision of the last change that it has.
     pub(crate) revision: u64,
-}
-
-/// A row, by its table and key.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Row {
-    /// An entry of the log.
-    Log(u64),
-    /// A big table.
-    Base(u64),
-    /// A gateway, by its name in lower case.
-    Gateway(String),
-    /// A token.
-    Token(String),
-}
-
-/// A row and what it holds from now on; none when it is gone.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct RowChange {
-    /// Which.
-    pub(crate) row: Row,
-    /// JSON.
-    pub(crate) value: Option<Vec<u8>>,
 }
 
 /// Younger files may belong to a big table that is being written.
@@ -91,25 +69,12 @@ impl Store {
         let take = || -> Result<(), redb::Error> {
             let write = self.database.begin_write()?;
             {
-                let mut log = write.open_table(LOG)?;
-                let mut bases = write.open_table(BASES)?;
-                let mut gateways = write.open_table(GATEWAYS)?;
-                let mut tokens = write.open_table(TOKENS)?;
+                let mut tables = Tables::open(&write)?;
                 if whole {
-                    log.retain(|_, _| false)?;
-                    bases.retain(|_, _| false)?;
-                    gateways.retain(|_, _| false)?;
-                    tokens.retain(|_, _| false)?;
+                    tables.clear()?;
                 }
-                for RowChange { row, value } in changes {
-                    match row {
-                        Row::Log(number) => set(&mut log, *number, value.as_deref())?,
-                        Row::Base(number) => set(&mut bases, *number, value.as_deref())?,
-                        Row::Gateway(name) => {
-                            set(&mut gateways, name.as_str(), value.as_deref())?;
-                        }
-                        Row::Token(name) => set(&mut tokens, name.as_str(), value.as_deref())?,
-                    }
+                for change in changes {
+                    tables.set(change)?;
                 }
                 write.open_table(POSITION)?.insert(HERE, to_row(position).as_slice())?;
             }
@@ -173,21 +138,10 @@ impl Store {
     }
 }
 
-fn set<'k, K: redb::Key + 'static>(
-    table: &mut redb::Table<'_, K, &'static [u8]>,
-    key: K::SelfType<'k>,
-    value: Option<&[u8]>,
-) -> Result<(), redb::Error> {
-    match value {
-        Some(value) => drop(table.insert(&key, value)?),
-        None => drop(table.remove(&key)?),
-    }
-    Ok(())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::store::Row;
 
     fn token(name: &str) -> RowChange {
         let value = format!("{{\"name\":\"{name}\",\"sha256\":\"\",\"scopes\":[]}}");

@@ -10,10 +10,8 @@ use redb::{Database, ReadableTable};
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, oneshot};
 
-use super::{
-    BASES, BASES_KEPT, Base, Entry, GATEWAYS, LOG, StoreError, StoredGateway, StoredToken, TOKENS,
-    to_row,
-};
+use super::rows::{Row, RowChange, Tables};
+use super::{BASES_KEPT, Base, Entry, StoreError, StoredGateway, StoredToken, to_row};
 
 /// A change of the store.
 #[derive(Clone, Debug)]
@@ -32,6 +30,32 @@ pub(crate) enum Change {
     Token(StoredToken),
     /// A token is gone.
     NoToken(String),
+}
+
+impl Change {
+    /// What it does to the rows of a store whose log ends with entry `last`, which an entry of the log
+    /// moves on.
+    pub(crate) fn row(&self, last: &mut u64) -> RowChange {
+        let put = |row, value| RowChange { row, value: Some(value) };
+        match self {
+            Self::Log(entry) => {
+                *last += 1;
+                put(Row::Log(*last), to_row(&Entry { number: *last, ..entry.clone() }))
+            }
+            Self::Base(base) => {
+                put(Row::Base(*last), to_row(&Base { number: *last, ..base.clone() }))
+            }
+            Self::BaseAt(version, base) => {
+                put(Row::Base(*version), to_row(&Base { number: *version, ..base.clone() }))
+            }
+            Self::Gateway(gateway) => {
+                put(Row::Gateway(gateway.name.to_ascii_lowercase()), to_row(gateway))
+            }
+            Self::NoGateway(name) => RowChange { row: Row::Gateway(name.clone()), value: None },
+            Self::Token(token) => put(Row::Token(token.name.clone()), to_row(token)),
+            Self::NoToken(name) => RowChange { row: Row::Token(name.clone()), value: None },
+        }
+    }
 }
 
 /// The way to what writes: the thread, or the replica of a shared store.
@@ -184,46 +208,16 @@ fn write(database: &Database, jobs: &[Job]) -> Result<Vec<u64>, redb::Error> {
     let transaction = database.begin_write()?;
     let mut numbers = Vec::with_capacity(jobs.len());
     {
-        let mut log = transaction.open_table(LOG)?;
-        let mut bases = transaction.open_table(BASES)?;
-        let mut gateways = transaction.open_table(GATEWAYS)?;
-        let mut tokens = transaction.open_table(TOKENS)?;
-        let before = log.last()?.map_or(0, |(number, _)| number.value());
+        let mut tables = Tables::open(&transaction)?;
+        let before = tables.log.last()?.map_or(0, |(number, _)| number.value());
         let mut last = before;
         for job in jobs {
             for change in &job.changes {
-                match change {
-                    Change::Log(entry) => {
-                        last += 1;
-                        let entry = Entry { number: last, ..entry.clone() };
-                        log.insert(last, to_row(&entry).as_slice())?;
-                    }
-                    Change::Base(base) => {
-                        let base = Base { number: last, ..base.clone() };
-                        bases.insert(last, to_row(&base).as_slice())?;
-                    }
-                    Change::BaseAt(version, base) => {
-                        let base = Base { number: *version, ..base.clone() };
-                        bases.insert(*version, to_row(&base).as_slice())?;
-                    }
-                    Change::Gateway(gateway) => {
-                        let key = gateway.name.to_ascii_lowercase();
-                        gateways.insert(key.as_str(), to_row(gateway).as_slice())?;
-                    }
-                    Change::NoGateway(name) => {
-                        gateways.remove(name.as_str())?;
-                    }
-                    Change::Token(token) => {
-                        tokens.insert(token.name.as_str(), to_row(token).as_slice())?;
-                    }
-                    Change::NoToken(name) => {
-                        tokens.remove(name.as_str())?;
-                    }
-                }
+                tables.set(&change.row(&mut last))?;
             }
             numbers.push(last);
         }
-        prune(&mut log, &mut bases, before..last, LOG_KEPT)?;
+        prune(&mut tables.log, &mut tables.bases, before..last, LOG_KEPT)?;
     }
     transaction.commit()?;
     Ok(numbers)
@@ -267,7 +261,7 @@ mod tests {
     use redb::backends::InMemoryBackend;
 
     use super::*;
-    use crate::store::{Action, PrefixChange};
+    use crate::store::{Action, BASES, LOG, PrefixChange};
 
     fn entry(number: u64, action: Action) -> Vec<u8> {
         to_row(&Entry { number, at_s: 0, who: "a".into(), action })
